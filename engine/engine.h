@@ -1,0 +1,172 @@
+#ifndef ENGINE_ENGINE_H
+#define ENGINE_ENGINE_H
+/*
+ * engine.h — Gemma inference as a library; the only header of engine/ that others include.
+ *
+ * Objects    g4_model     weights (mapped, not copied), vocabulary, hyper-parameters. Immutable.
+ *            g4_session   key/value cache of many sequences, activations, compute threads.
+ *            g4_sampler   turns one row of logits into a token, by rule and seed.
+ * A call     g4_decode takes rows of (sequence, position, token) from any mix of sequences, appends
+ *            them to their sequences and returns logits for the rows that ask. A row sees its own
+ *            sequence's earlier positions and the rows of the same call that come before it there.
+ * Result     For one build on one machine, logits of a row depend on its sequence alone: not on
+ *            what else is in the batch, nor on how the prompt was split, nor on the thread count.
+ * Precision  G4_F32 is the reference: weights as f32, no rounding of activations, f32 cache.
+ *            G4_AUTO may round activations to 8 bits for products with quantised weights.
+ * Shapes     logits: [rows that asked, n_vocab] f32, row-major, after the model's soft cap.
+ * Units      sizes in bytes, times in nanoseconds, positions from 0.
+ * Errors     every file is taken for hostile: a bad one is one sentence naming file, place and
+ *            remedy, never a crash, never an allocation the file's size does not justify.
+ * Threads    a model may be shared by sessions in several threads; a session or sampler belongs to
+ *            one thread at a time. A session starts its own compute threads.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "base/str.h"
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+typedef struct g4_model g4_model;
+
+typedef struct g4_model_options {
+    const as_log *log;  /* borrowed while the model is open */
+    bool no_weights;    /* vocabulary and metadata only: tokenising, rendering, info */
+} g4_model_options;
+
+enum { G4_MAX_STOP = 8 };
+
+typedef struct g4_info {
+    as_str architecture; /* "gemma3", "gemma4" */
+    as_str name;         /* general.name, may be empty */
+    as_str license;      /* general.license, may be empty */
+    as_str quantization; /* what most weight bytes are: "Q4_K", "F32", … */
+    as_str chat_template; /* tokenizer.chat_template; p NULL when the file carries none */
+    int n_layers, width, n_heads, n_vocab;
+    int n_ctx_train;     /* positions the model was made for */
+    int window;          /* sliding-window size in tokens */
+    int n_experts, n_experts_used;
+    int64_t n_params;           /* all weights in use (dead tensors left out) */
+    int64_t n_params_active;    /* used for one token */
+    int64_t n_params_effective; /* without the per-layer embedding table */
+    int64_t file_bytes;
+    int64_t weight_bytes; /* of the tensors in use, as stored */
+    int32_t bos, eos;     /* -1 when there is none */
+    int32_t stop[G4_MAX_STOP]; /* ids that end a reply */
+    int n_stop;
+    bool add_bos; /* raw completion starts with bos */
+} g4_info;
+
+/* path: a GGUF file (or the first of a split set). Texts of g4_info live as long as the model. */
+as_code g4_model_open(g4_model **out, const char *path, const g4_model_options *options,
+                      as_err *err);
+void g4_model_close(g4_model *m);
+const g4_info *g4_model_info(const g4_model *m);
+
+/* ---- text ↔ ids ------------------------------------------------------------------------------ */
+
+enum {
+    G4_TOK_BOS = 1,     /* put the beginning-of-sequence id in front, if the model has one */
+    G4_TOK_SPECIAL = 2, /* encode: control tokens in the text become their ids. decode: show them */
+};
+
+/* *ids is malloc'ed (free it); text is any bytes. */
+as_code g4_tokenize(const g4_model *m, as_str text, unsigned flags, int32_t **ids, size_t *n_ids,
+                    as_err *err);
+/* Appends bytes, which are UTF-8 only if the ids spell it; ids outside the vocabulary fail. */
+as_code g4_detokenize(const g4_model *m, const int32_t *ids, size_t n_ids, unsigned flags,
+                      as_buf *out, as_err *err);
+
+/* ---- sessions -------------------------------------------------------------------------------- */
+
+typedef struct g4_session g4_session;
+
+typedef enum g4_precision { G4_AUTO, G4_F32 } g4_precision;
+typedef enum g4_kv_type { G4_KV_DEFAULT, G4_KV_F32, G4_KV_F16, G4_KV_Q8_0 } g4_kv_type;
+
+typedef struct g4_session_options {
+    g4_precision precision;
+    g4_kv_type kv;  /* default: F32 */
+    int n_ctx;      /* positions one sequence may hold; 0: what the model was made for */
+    int n_seqs;     /* sequences alive at once; 0: 1 */
+    int n_batch;    /* rows of one g4_decode call; 0: 256 */
+    int n_threads;  /* 0: one per core */
+    bool keep_hidden; /* g4_result.hidden is filled */
+} g4_session_options;
+
+/* What a session would take, before anything is allocated. */
+typedef struct g4_memory {
+    int64_t weights_bytes; /* mapped from the file; resident as far as touched */
+    int64_t kv_bytes;      /* cache of all sequences at full length */
+    int64_t kv_bytes_per_token; /* of one sequence, while every layer still grows */
+    int64_t scratch_bytes; /* activations, logits */
+} g4_memory;
+
+as_code g4_session_plan(const g4_model *m, const g4_session_options *options, g4_memory *out,
+                        as_err *err);
+as_code g4_session_open(g4_session **out, const g4_model *m, const g4_session_options *options,
+                        as_err *err);
+void g4_session_close(g4_session *s);
+g4_memory g4_session_memory(const g4_session *s);
+/* Name of the kernel family in use: "portable", "avx2", "avx512-vnni", …; part of provenance. */
+const char *g4_session_kernels(const g4_session *s);
+
+/* ---- sequences ------------------------------------------------------------------------------- */
+
+/* An empty sequence; its id is in *seq. AS_RANGE when n_seqs are alive. */
+as_code g4_seq_new(g4_session *s, int *seq, as_err *err);
+/* A new sequence that begins with the first n_tokens rows of `from`. They are shared, not computed
+ * again. Fails with AS_RANGE if `from` no longer holds what is needed (a window moved past it). */
+as_code g4_seq_fork(g4_session *s, int from, int n_tokens, int *seq, as_err *err);
+void g4_seq_free(g4_session *s, int seq);
+int g4_seq_length(const g4_session *s, int seq); /* rows it holds */
+
+/* ---- decoding -------------------------------------------------------------------------------- */
+
+typedef struct g4_row {
+    int seq;
+    int32_t pos;   /* the sequence's last position + 1; any start ≥ 0 for an empty sequence */
+    int32_t token; /* 0 .. n_vocab-1 */
+    bool want_logits;
+} g4_row;
+
+typedef struct g4_result {
+    const float *logits; /* [n_logits, n_vocab], in the order of the rows that asked */
+    int n_logits;
+    const float *hidden; /* keep_hidden: [n_layers + 1, n_rows, width]: scaled embedding, output of
+                            each layer but the last, final norm's output; else NULL */
+    int64_t ns;           /* wall time of the call */
+    int64_t weight_bytes; /* read from the weights, counted once per call */
+    int64_t flops;        /* multiply-adds × 2 of the matrix products */
+} g4_result;
+
+/* 1 .. n_batch rows. The result is borrowed until the next call on the session. On failure no row
+ * was appended. */
+as_code g4_decode(g4_session *s, const g4_row *rows, int n_rows, g4_result *out, as_err *err);
+
+/* ---- sampling -------------------------------------------------------------------------------- */
+
+typedef struct g4_sampling {
+    double temperature; /* ≤ 0: greedy */
+    int top_k;          /* 0: all */
+    double top_p;       /* ≥ 1 or 0: off */
+    double min_p;       /* 0: off; share of the best token's probability */
+    uint64_t seed;
+} g4_sampling;
+
+typedef struct g4_sampler g4_sampler;
+
+/* Order of the filters: temperature, top-k, top-p, min-p, as transformers has it. */
+g4_sampler *g4_sampler_new(const g4_sampling *options); /* NULL out of memory */
+void g4_sampler_free(g4_sampler *sampler);
+/* logits: [n_vocab]. Greedy takes the lowest id of the largest value. *logprob (may be NULL) is the
+ * natural log of the softmax over all logits, before any filter. */
+int32_t g4_sample(g4_sampler *sampler, const float *logits, int n_vocab, double *logprob);
+/* log softmax(logits)[token], computed in double. */
+double g4_logprob(const float *logits, int n_vocab, int32_t token);
+
+#endif
