@@ -42,7 +42,8 @@ void as_arena_rewind(as_arena *a, size_t mark);
 as_str as_arena_str(as_arena *a, as_str s);
 as_str as_arena_printf(as_arena *a, const char *fmt, ...) AS_PRINTF(2, 3);
 
-#define as_new(a, type, n) ((type *)as_arena_alloc_n((a), (size_t)(n), sizeof(type), _Alignof(type)))
+#define as_new(a, type, n)                                                                         \
+    ((type *)as_arena_alloc_n((a), (size_t)(n), sizeof(type), _Alignof(type)))
 
 as_code as_nomem(as_err *err);
 

@@ -78,15 +78,9 @@ as_code as_wrap(as_err *err, const char *fmt, ...)
 const char *as_code_name(as_code code)
 {
     static const char *const names[] = {
-        [AS_OK] = "ok",
-        [AS_NOMEM] = "nomem",
-        [AS_IO] = "io",
-        [AS_PARSE] = "parse",
-        [AS_RANGE] = "range",
-        [AS_UNSUPPORTED] = "unsupported",
-        [AS_TIMEOUT] = "timeout",
-        [AS_CANCELLED] = "cancelled",
-        [AS_INTEGRITY] = "integrity",
+        [AS_OK] = "ok",           [AS_NOMEM] = "nomem",         [AS_IO] = "io",
+        [AS_PARSE] = "parse",     [AS_RANGE] = "range",         [AS_UNSUPPORTED] = "unsupported",
+        [AS_TIMEOUT] = "timeout", [AS_CANCELLED] = "cancelled", [AS_INTEGRITY] = "integrity",
         [AS_BUG] = "bug",
     };
     if ((size_t)code >= sizeof names / sizeof names[0])

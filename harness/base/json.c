@@ -87,8 +87,7 @@ static void set_lengths(cJSON *node, const char *mark)
     for (; node != NULL; node = node->next) {
         if (node->valuestring != NULL) {
             const size_t n = strlen(node->valuestring);
-            node->valueint =
-                mark != NULL ? put_nul_back(node->valuestring, n, mark) : (int)n;
+            node->valueint = mark != NULL ? put_nul_back(node->valuestring, n, mark) : (int)n;
         }
         if (node->child != NULL)
             set_lengths(node->child, mark);
@@ -205,7 +204,7 @@ as_json_kind as_json_type(const as_json *node)
 
 const char *as_json_kind_name(as_json_kind kind)
 {
-    static const char *const names[] = {"nothing", "null",  "true or false", "a number",
+    static const char *const names[] = {"nothing",  "null",     "true or false", "a number",
                                         "a string", "an array", "an object"};
     return (size_t)kind < sizeof names / sizeof names[0] ? names[kind] : "nothing";
 }
@@ -305,8 +304,7 @@ as_code as_json_need_i64(const as_json *object, const char *key, int64_t min, in
     return AS_OK;
 }
 
-as_code as_json_need_array(const as_json *object, const char *key, const as_json **out,
-                           as_err *err)
+as_code as_json_need_array(const as_json *object, const char *key, const as_json **out, as_err *err)
 {
     const as_json *node = as_json_get(object, key);
     if (as_json_type(node) != AS_JSON_ARRAY)

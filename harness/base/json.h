@@ -78,7 +78,7 @@ void as_jw_i64(as_jw *w, int64_t v);
 void as_jw_f64(as_jw *w, double v);
 void as_jw_bool(as_jw *w, bool v);
 void as_jw_null(as_jw *w);
-void as_jw_raw(as_jw *w, as_str json);     /* a value that already is JSON */
+void as_jw_raw(as_jw *w, as_str json);          /* a value that already is JSON */
 void as_jw_node(as_jw *w, const as_json *node); /* a whole tree again, in the same order */
 
 /* The shortest decimal form of v that strtod reads back as v, into z (at least 32 bytes). */

@@ -17,7 +17,7 @@ struct as_jsonl {
     gzFile file;
     char *path;
     size_t line;
-    size_t at;   /* start of the next line in text */
+    size_t at; /* start of the next line in text */
     bool is_eof;
     as_buf text; /* bytes read and not yet given out */
 };
@@ -102,8 +102,7 @@ as_code as_jsonl_next_text(as_jsonl *in, as_str *out, bool *is_end, as_err *err)
     size_t seen = 0; /* bytes behind in->at already searched */
     for (;;) {
         const as_str rest = {in->text.p + in->at, in->text.n - in->at};
-        const char *nl =
-            rest.n > seen ? memchr(rest.p + seen, '\n', rest.n - seen) : NULL;
+        const char *nl = rest.n > seen ? memchr(rest.p + seen, '\n', rest.n - seen) : NULL;
         if (nl != NULL || (in->is_eof && rest.n != 0)) {
             const size_t n = nl != NULL ? (size_t)(nl - rest.p) : rest.n;
             in->at += n + (nl != NULL ? 1 : 0);

@@ -108,8 +108,7 @@ as_code as_proc_run(const char *const *argv, const char *dir, int64_t deadline_m
         const int fds[2] = {pipes[0][0], pipes[1][0]};
         as_buf *bufs[2] = {out, errors};
         int status = 0;
-        const bool is_done =
-            collect(fds, bufs, deadline_ns) && reap(pid, &status, deadline_ns);
+        const bool is_done = collect(fds, bufs, deadline_ns) && reap(pid, &status, deadline_ns);
         if (!is_done) {
             (void)kill(pid, SIGKILL);
             while (waitpid(pid, &status, 0) < 0 && errno == EINTR)

@@ -18,8 +18,8 @@ static void init_by_array(as_pyrandom *r, const uint32_t *key, int n_key)
     int i = 1;
     int j = 0;
     for (int k = N > n_key ? N : n_key; k > 0; k--) {
-        r->mt[i] = (r->mt[i] ^ (r->mt[i - 1] ^ r->mt[i - 1] >> 30) * 1664525u) + key[j] +
-                   (uint32_t)j;
+        r->mt[i] =
+            (r->mt[i] ^ (r->mt[i - 1] ^ r->mt[i - 1] >> 30) * 1664525u) + key[j] + (uint32_t)j;
         if (++i >= N) {
             r->mt[0] = r->mt[N - 1];
             i = 1;
@@ -28,8 +28,7 @@ static void init_by_array(as_pyrandom *r, const uint32_t *key, int n_key)
             j = 0;
     }
     for (int k = N - 1; k > 0; k--) {
-        r->mt[i] =
-            (r->mt[i] ^ (r->mt[i - 1] ^ r->mt[i - 1] >> 30) * 1566083941u) - (uint32_t)i;
+        r->mt[i] = (r->mt[i] ^ (r->mt[i - 1] ^ r->mt[i - 1] >> 30) * 1566083941u) - (uint32_t)i;
         if (++i >= N) {
             r->mt[0] = r->mt[N - 1];
             i = 1;

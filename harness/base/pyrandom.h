@@ -16,7 +16,7 @@ typedef struct as_pyrandom {
 } as_pyrandom;
 
 void as_pyrandom_seed(as_pyrandom *r, uint64_t seed);
-uint32_t as_pyrandom_bits(as_pyrandom *r, int k);   /* getrandbits(k), 1 <= k <= 32 */
+uint32_t as_pyrandom_bits(as_pyrandom *r, int k);       /* getrandbits(k), 1 <= k <= 32 */
 uint32_t as_pyrandom_below(as_pyrandom *r, uint32_t n); /* choice(seq) is seq[below(len)]; n > 0 */
 int64_t as_pyrandom_int(as_pyrandom *r, int64_t a, int64_t b); /* randint, both ends included */
 double as_pyrandom_f64(as_pyrandom *r);                        /* random() */

@@ -28,8 +28,8 @@ as_code as_regex_new(as_regex **out, const char *pattern, unsigned flags, as_err
         options |= PCRE2_UCP;
     int code = 0;
     PCRE2_SIZE at = 0;
-    pcre2_code *re = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at,
-                                   NULL);
+    pcre2_code *re =
+        pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED, options, &code, &at, NULL);
     if (re == NULL) {
         PCRE2_UCHAR why[120];
         (void)pcre2_get_error_message(code, why, sizeof why);
@@ -72,8 +72,7 @@ as_code as_regex_find(as_regex *re, as_str text, size_t from, as_match *out, boo
     if (from > text.n)
         return AS_OK;
     const char *p = text.p != NULL ? text.p : "";
-    const int rc =
-        pcre2_match(re->code, (PCRE2_SPTR)p, text.n, from, 0, re->data, re->limits);
+    const int rc = pcre2_match(re->code, (PCRE2_SPTR)p, text.n, from, 0, re->data, re->limits);
     if (rc == PCRE2_ERROR_NOMATCH)
         return AS_OK;
     if (rc < 0) {

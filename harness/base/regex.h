@@ -28,7 +28,7 @@ enum {
 enum { AS_RE_GROUPS = 10 };
 
 typedef struct as_match {
-    int n_groups; /* 1 + groups of the pattern, at most AS_RE_GROUPS */
+    int n_groups;               /* 1 + groups of the pattern, at most AS_RE_GROUPS */
     as_str group[AS_RE_GROUPS]; /* 0 is the whole match; a group that took no part has p NULL */
     size_t start, end;
 } as_match;

@@ -143,8 +143,8 @@ bool as_parse_f64(as_str s, double *out)
         return false;
     for (size_t i = 0; i < s.n; i++) {
         const char c = s.p[i];
-        const bool is_ok = (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' ||
-                           c == 'e' || c == 'E';
+        const bool is_ok =
+            (c >= '0' && c <= '9') || c == '.' || c == '-' || c == '+' || c == 'e' || c == 'E';
         if (!is_ok)
             return false;
         z[i] = c;

@@ -21,8 +21,11 @@ typedef struct as_str {
     size_t n;
 } as_str;
 
-#define AS_STR(literal)      ((as_str){"" literal, sizeof(literal) - 1})
-#define AS_STR_INIT(literal) {"" literal, sizeof(literal) - 1}
+#define AS_STR(literal) ((as_str){"" literal, sizeof(literal) - 1})
+#define AS_STR_INIT(literal)                                                                       \
+    {                                                                                              \
+        "" literal, sizeof(literal) - 1                                                            \
+    }
 /* For printf: "%.*s", AS_ARG(s) */
 #define AS_ARG(s) (int)((s).n > 0x7FFFFFF ? 0x7FFFFFF : (s).n), ((s).p != NULL ? (s).p : "")
 

@@ -102,9 +102,10 @@ size_t as_utf8_complete(as_str s)
         const unsigned char c = (unsigned char)s.p[s.n - back];
         if ((c & 0xC0) == 0x80)
             continue;
-        const size_t want = c >= 0xF0 && c <= 0xF4 ? 4 : c >= 0xE0 && c < 0xF0 ? 3
-                                                     : c >= 0xC2 && c < 0xE0   ? 2
-                                                                               : 1;
+        const size_t want = c >= 0xF0 && c <= 0xF4  ? 4
+                            : c >= 0xE0 && c < 0xF0 ? 3
+                            : c >= 0xC2 && c < 0xE0 ? 2
+                                                    : 1;
         return want > back ? s.n - back : s.n;
     }
     return s.n;

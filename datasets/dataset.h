@@ -1,0 +1,74 @@
+#ifndef DATASETS_DATASET_H
+#define DATASETS_DATASET_H
+/*
+ * dataset.h — the datasets on this machine: import, list, verify, read.
+ *
+ * Layout     ROOT/NAME/manifest.json and ROOT/NAME/SPLIT.jsonl. A dataset is complete or absent:
+ *            it is built in a folder beside its place and renamed.
+ * Manifest   {"name","licence","revision","source","imported_at","splits":[{"split","file","rows",
+ *            "bytes","sha256"}]}; the dataset's own hash is SHA-256 over the sorted split hashes.
+ * Rows       each row is one JSON object a line, in the suite's own fields (each suite documents
+ *            them). The importer of a suite turns what people have (JSON Lines, Hugging Face row
+ *            pages, gzip'd or not) into that form.
+ * Errors     name file, line and remedy. A failed import leaves the store as it was.
+ * Ownership  ds_set owns its texts (ds_set_free).
+ * Threads    distinct objects may be used at once. Two imports of one dataset: the later rename
+ *            wins, both are whole.
+ */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/json.h"
+
+typedef struct ds_split {
+    as_str name; /* "test", "validation" */
+    as_str file;
+    int64_t rows, bytes;
+    as_sha256 sha256;
+} ds_split;
+
+typedef struct ds_info {
+    as_str name, licence, revision, source, imported_at;
+    const ds_split *splits;
+    int n_splits;
+    as_sha256 sha256;
+    bool is_builtin; /* ships with the program: no files */
+} ds_info;
+
+/* One reader of a suite's files, registered by the program. */
+typedef struct ds_importer {
+    const char *name;    /* dataset name: "mmlu_pro", "aime" */
+    const char *licence; /* default licence text for the manifest */
+    const char *source;
+    /* One value of an input file in any accepted form → one canonical row and its split. Called for
+     * every row; the writer is positioned at a fresh object's place. */
+    as_code (*row)(const as_json *value, const char *path, as_str *split, as_jw *out,
+                   as_arena *scratch, as_err *err);
+} ds_importer;
+
+as_code ds_import(const ds_importer *importer, const char *root, const char *const *files,
+                  int n_files, ds_info *out, as_arena *keep, as_err *err);
+
+/* All datasets under root, by name. A folder with a damaged manifest is an error naming it. */
+as_code ds_list(const char *root, ds_info **out, int *n, as_arena *keep, as_err *err);
+/* AS_RANGE with the remedy when it is not there. */
+as_code ds_find(const char *root, const char *name, ds_info *out, as_arena *keep, as_err *err);
+/* Reads every split and compares rows, bytes and SHA-256 with the manifest: AS_INTEGRITY. */
+as_code ds_verify(const char *root, const char *name, as_err *err);
+
+/* The rows of one split, hash checked while reading. *n_rows 0 and AS_OK when the dataset is there
+ * but has no such split. Each row's tree lives until ds_rows_free. */
+typedef struct ds_rows {
+    as_json **row;
+    size_t n;
+    as_buf text; /* the split's bytes, held while rows borrow from it */
+} ds_rows;
+
+as_code ds_load(const char *root, const char *name, const char *split, ds_rows *out, as_err *err);
+void ds_rows_free(ds_rows *rows);
+
+#endif

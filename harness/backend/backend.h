@@ -1,0 +1,96 @@
+#ifndef BACKEND_BACKEND_H
+#define BACKEND_BACKEND_H
+/*
+ * backend.h — the interface of whatever answers: engine, recorded answers, scripts, servers.
+ *
+ * How it works
+ *   be_submit takes a request and returns at once; be_poll does the work that can be done now (or
+ *   waits up to a deadline) and calls `done` for each request that has ended, exactly once each,
+ *   also after an error or a cancel, and never from inside submit. A driver that has threads of its
+ *   own hides them behind poll.
+ *
+ * Errors     a request that fails is a response with an error kind, not an error of be_poll;
+ * be_poll fails only when the backend as a whole can do nothing more. Ownership  requests are
+ * borrowed until done; responses are valid inside done only. Threads    a backend object is used
+ * from one thread. Adding one copy backend_null.c, list it in harness/cli/registry.c; see
+ * README.md.
+ */
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/log.h"
+#include "types/request.h"
+#include "types/response.h"
+
+enum {
+    BE_CAN_CHAT = 1 << 0,
+    BE_CAN_TEXT = 1 << 1,    /* plain completion of a text */
+    BE_CAN_COUNT = 1 << 2,   /* count_tokens works */
+    BE_CAN_SEED = 1 << 3,    /* same seed, same answer */
+    BE_HAS_ANSWERS = 1 << 4, /* recorded: prompts are not needed; items() lists what is there */
+};
+
+typedef struct be_info {
+    as_str model_name;
+    as_str architecture, quantization, license;
+    as_str sha256;                                 /* hex; empty: unknown */
+    as_str template_sha256;                        /* hex; empty: no chat template */
+    int64_t n_params, n_params_active, file_bytes; /* -1 unknown */
+    int n_ctx;           /* tokens of prompt and answer together; 0 unknown */
+    int max_concurrency; /* what it can serve at once; 0: no limit of its own */
+    as_str json;         /* details for provenance: kernels, threads, precision, server … */
+    int64_t weights_bytes, kv_bytes, scratch_bytes; /* -1 unknown */
+} be_info;
+
+/* A recorded item, in the recording's order. repeat counts its occurrences from 0. */
+typedef struct be_item {
+    as_str item;
+    int repeat;
+} be_item;
+
+typedef struct be_option {
+    as_str key, value;
+} be_option;
+
+typedef struct be_config {
+    as_str name;              /* what stands behind "scheme:" */
+    as_str cache_dir;         /* may be used for hashes of large files; empty: none */
+    const be_option *options; /* -M key=value */
+    int n_options;
+    int concurrency;      /* requests that will be in flight at once, ≥ 1 */
+    int n_threads;        /* 0: one per core */
+    int max_total_tokens; /* longest prompt plus answer of the plan, if known; else 0 */
+    const as_log *log;
+} be_config;
+
+typedef void (*be_done)(void *user, const as_request *request, const as_response *response);
+
+typedef struct be_backend be_backend;
+
+typedef struct be_driver {
+    const char *scheme; /* "engine", "replay", "null" */
+    const char *title;
+    as_code (*open)(be_backend **out, const be_config *config, as_err *err);
+    void (*close)(be_backend *be);
+    unsigned (*caps)(const be_backend *be);
+    const be_info *(*info)(const be_backend *be);
+    as_code (*submit)(be_backend *be, const as_request *request, as_err *err);
+    /* Returns when at least one request ended, or after wait_ms. */
+    as_code (*poll)(be_backend *be, int wait_ms, be_done done, void *user, as_err *err);
+    /* Everything in flight ends as AS_FINISH_CANCELLED at the next poll. */
+    void (*cancel)(be_backend *be);
+    /* Optional (NULL): */
+    as_code (*count_tokens)(be_backend *be, const as_request *request, int *n, as_err *err);
+    as_code (*items)(be_backend *be, const be_item **items, size_t *n, as_err *err);
+} be_driver;
+
+/* Every driver's object begins with this. */
+struct be_backend {
+    const be_driver *driver;
+};
+
+/* The value of -M key, or {NULL, 0}. */
+as_str be_option_get(const be_config *config, const char *key);
+/* Fails, naming the key and the known ones, if an option is not in the NULL-terminated list. */
+as_code be_options_check(const be_config *config, const char *const *known, as_err *err);
+
+#endif

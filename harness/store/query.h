@@ -1,0 +1,71 @@
+#ifndef STORE_QUERY_H
+#define STORE_QUERY_H
+/*
+ * query.h — the reading side of the store: runs, tasks, results, texts; checks and exports.
+ *
+ * Use        any db_store; readers never block the writer (WAL). Results come in plan order.
+ * Ownership  everything returned lives in the arena passed in.
+ * Threads    the thread that opened the store.
+ */
+#include "store/store.h"
+
+typedef struct db_task_row {
+    int64_t id;
+    as_str suite, protocol, scorer;
+    int scorer_version;
+    as_str dataset, dataset_revision, dataset_sha256;
+    int64_t n_planned; /* items × repeats */
+    int64_t n_done;
+    int repeats;
+    /* the stored summary; has_summary false until the run has finished once */
+    bool has_summary;
+    as_summary summary;
+} db_task_row;
+
+typedef struct db_run_row {
+    int64_t id;
+    as_str uuid, status, created, finished; /* ISO times; finished empty while running */
+    as_str model_spec, model_name, scheme, architecture, quantization, model_sha256,
+        template_sha256;
+    int64_t n_params, n_params_active;
+    as_str config_json, config_sha256, backend_json, host_json, build_json, argv;
+    int64_t peak_rss_bytes, wall_ns, client_cpu_ns; /* -1 unknown */
+    int64_t prompt_tokens, completion_tokens;       /* sums over attempts; -1 unknown */
+    const db_task_row *tasks;
+    int n_tasks;
+} db_run_row;
+
+/* All runs, newest first, without their tasks' groups. */
+as_code db_runs(db_store *db, db_run_row **out, int *n, as_arena *keep, as_err *err);
+/* which: a run's number, the start of its uuid, or "last". AS_RANGE with what there is. */
+as_code db_run_find(db_store *db, as_str which, db_run_row *out, as_arena *keep, as_err *err);
+/* Counting attempts of a task in plan order, with the newest score of the given scorer version
+ * (version 0: the newest of the task's scorer). */
+as_code db_results(db_store *db, int64_t task_id, int scorer_version, as_result **out, size_t *n,
+                   as_arena *keep, as_err *err);
+
+/* What was asked and answered. */
+typedef struct db_texts {
+    as_str prefix, prompt, reasoning, answer, message;
+    bool is_chat;
+} db_texts;
+
+as_code db_attempt_texts(db_store *db, int64_t task_id, as_str item, int repeat, db_texts *out,
+                         as_arena *keep, as_err *err);
+
+/* Everything needed to score a stored attempt again, one by one in plan order; stops when fn
+ * fails. */
+typedef as_code (*db_attempt_fn)(void *user, size_t position, int repeat, const as_sample *sample,
+                                 const as_response *response, as_err *err);
+as_code db_each_attempt(db_store *db, int64_t task_id, db_attempt_fn fn, void *user, as_err *err);
+
+/* PRAGMA integrity_check, foreign keys, and our own invariants (every attempt has a score, every
+ * referenced blob is there and hashes to its key, counts agree). AS_INTEGRITY names the first
+ * finding; *report gets one line per check. */
+as_code db_check(db_store *db, as_buf *report, as_err *err);
+/* One JSON object a line: {"table": …, column: value …}, in primary-key order, blobs as text;
+ * times left out when without_times, so that two stores can be compared. */
+as_code db_export(db_store *db, bool without_times,
+                  as_code (*write)(void *user, as_str line, as_err *err), void *user, as_err *err);
+
+#endif
