@@ -7,6 +7,7 @@
  * Ownership  everything returned lives in the arena passed in.
  * Threads    the thread that opened the store.
  */
+#include "base/buf.h"
 #include "store/store.h"
 
 typedef struct db_task_row {
