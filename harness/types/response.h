@@ -41,10 +41,11 @@ typedef enum as_error_kind {
 typedef struct as_response {
     as_finish finish;
     as_error_kind error;
-    as_str message;   /* of the error */
-    as_str text;      /* the answer, without reasoning */
-    as_str reasoning; /* thinking, where the backend tells it apart */
-    int http_status;  /* 0: none */
+    as_str message;         /* of the error */
+    as_str text;            /* the answer, without reasoning */
+    as_str reasoning;       /* thinking, where the backend tells it apart */
+    int http_status;        /* 0: none */
+    int64_t retry_after_ms; /* what the server asks for after a failure, -1: nothing */
     int64_t prompt_tokens, completion_tokens, reasoning_tokens, cached_tokens;
     int64_t started_wall_ns; /* since 1970 */
     int64_t queue_ns;        /* waiting for a slot, inside the client */

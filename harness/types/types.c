@@ -42,6 +42,7 @@ static bool index_of(const char *const *names, int n, as_str name, int *out)
 void as_response_init(as_response *r)
 {
     *r = (as_response){
+        .retry_after_ms = -1,
         .prompt_tokens = -1,
         .completion_tokens = -1,
         .reasoning_tokens = -1,
