@@ -16,6 +16,7 @@
  * README.md.
  */
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "types/request.h"
@@ -56,9 +57,7 @@ typedef struct be_config {
     as_str cache_dir;         /* may be used for hashes of large files; empty: none */
     const be_option *options; /* -M key=value */
     int n_options;
-    int concurrency;      /* requests that will be in flight at once, ≥ 1 */
-    int n_threads;        /* 0: one per core */
-    int max_total_tokens; /* longest prompt plus answer of the plan, if known; else 0 */
+    int n_threads; /* 0: one per core */
     const as_log *log;
 } be_config;
 
@@ -79,6 +78,9 @@ typedef struct be_driver {
     /* Everything in flight ends as AS_FINISH_CANCELLED at the next poll. */
     void (*cancel)(be_backend *be);
     /* Optional (NULL): */
+    /* Once, when the plan is known and before the first submit: the longest prompt plus answer in
+     * tokens (0 unknown) and how many requests will be in flight at once. */
+    as_code (*prepare)(be_backend *be, int max_total_tokens, int concurrency, as_err *err);
     as_code (*count_tokens)(be_backend *be, const as_request *request, int *n, as_err *err);
     as_code (*items)(be_backend *be, const be_item **items, size_t *n, as_err *err);
 } be_driver;

@@ -1,0 +1,61 @@
+#ifndef RUN_RUN_H
+#define RUN_RUN_H
+/*
+ * run.h — carries a plan out: ask, score, store; continue, retry, cancel.
+ *
+ * How it works
+ *   One thread. Slots (as many as requests may be in flight) each hold one attempt: its arena, its
+ *   request, the tries that failed so far. A free slot takes the next attempt that the store does
+ *   not have; the backend's poll hands responses to on_done, which scores and stores them, or sets
+ *   a time for the next try. Nothing is decided by arrival order, so a run that was killed and
+ *   begun again ends like one that was not.
+ *
+ * Cancel     *options.cancel set: what is in flight is given up, what is stored stays; the same
+ *            command continues.
+ * Errors     a failed request is a result (verdict error). run_execute itself fails when the store
+ * or the backend as a whole cannot go on.
+ */
+#include <signal.h>
+
+#include "run/plan.h"
+#include "store/query.h"
+#include "store/store.h"
+
+/* The state of things, for whoever shows it. */
+typedef struct run_tick {
+    const run_task *task;              /* of the newest result; NULL before the first */
+    int64_t n_done, n_total, n_before; /* attempts; n_before were in the store already */
+    int n_flight;
+    double score_sum; /* of all done attempts with a verdict */
+    int64_t n_scored;
+    int64_t anatomy[AS_N_VERDICTS];
+    int64_t prompt_tokens, completion_tokens; /* this time */
+    int64_t n_retries;
+    int64_t elapsed_ns;
+    bool is_last;
+} run_tick;
+
+typedef struct run_execution {
+    db_store *db;
+    bool fresh;          /* a new run even if one with this configuration is there */
+    as_str backend_json; /* provenance, see store.h */
+    as_str host_json, build_json, argv;
+    const volatile sig_atomic_t *cancel;            /* may be NULL */
+    void (*tick)(void *user, const run_tick *tick); /* may be NULL; called often */
+    void *tick_user;
+} run_execution;
+
+typedef struct run_outcome {
+    int64_t run_id;
+    bool is_resumed, was_complete; /* it was in the store, and whole, before this call */
+    bool is_interrupted;
+    int64_t n_planned, n_done, n_errors;
+} run_outcome;
+
+as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome *out, as_err *err);
+
+/* Sums the stored results of one task up again and stores the summary. */
+as_code run_summarise(db_store *db, const su_task *task, int64_t task_id, const char *scorer,
+                      int scorer_version, as_err *err);
+
+#endif
