@@ -6,12 +6,19 @@
  * Layout     ROOT/NAME/manifest.json and ROOT/NAME/SPLIT.jsonl. A dataset is complete or absent:
  *            it is built in a folder beside its place and renamed.
  * Manifest   {"name","licence","revision","source","imported_at","splits":[{"split","file","rows",
- *            "bytes","sha256"}]}; the dataset's own hash is SHA-256 over the sorted split hashes.
+ *            "bytes","sha256"}]}; the dataset's own hash is SHA-256 over the sorted split hashes
+ *            (their 32 bytes each, one after the other).
  * Rows       each row is one JSON object a line, in the suite's own fields (each suite documents
- *            them). The importer of a suite turns what people have (JSON Lines, Hugging Face row
- *            pages, gzip'd or not) into that form.
+ *            them); "id" is a string in all of them, unique in its split. The importer of a suite
+ *            turns what people have into that form.
+ * Input      a file, gzip'd or not, holds JSON Lines or one JSON document (an array of rows); in
+ *            place of a row there may be a page of Hugging Face's datasets-server,
+ *            {"rows":[{"row_idx","row","truncated_cells"}…],"partial"}. Pages may come in any
+ *            order: a split that came from pages alone is sorted by row_idx. Pages with cut cells
+ *            are refused.
+ * Splits     an import replaces the splits it brings and keeps the others, after checking them.
  * Errors     name file, line and remedy. A failed import leaves the store as it was.
- * Ownership  ds_set owns its texts (ds_set_free).
+ * Ownership  infos live in the arena passed in; rows are freed with ds_rows_free.
  * Threads    distinct objects may be used at once. Two imports of one dataset: the later rename
  *            wins, both are whole.
  */
@@ -37,6 +44,8 @@ typedef struct ds_info {
     int n_splits;
     as_sha256 sha256;
     bool is_builtin; /* ships with the program: no files */
+    as_str notes;    /* after ds_import: what a person should know (splits replaced, rows missing),
+                        one sentence a line; else empty */
 } ds_info;
 
 /* One reader of a suite's files, registered by the program. */
@@ -70,5 +79,8 @@ typedef struct ds_rows {
 
 as_code ds_load(const char *root, const char *name, const char *split, ds_rows *out, as_err *err);
 void ds_rows_free(ds_rows *rows);
+
+/* The dataset's own hash from those of its splits, in any order. */
+as_code ds_sha256(as_sha256 *out, const ds_split *splits, int n, as_err *err);
 
 #endif
