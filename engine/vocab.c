@@ -34,11 +34,8 @@ static uint32_t text_hash(as_str text)
     return (uint32_t)(h ^ h >> 32);
 }
 
-int32_t g4_vocab_symbol(const g4_vocab *v, as_str text)
+static int32_t find_text(const g4_vocab *v, as_str text, uint32_t hash)
 {
-    if (text.n > v->max_symbol_bytes)
-        return G4_NO_SYMBOL;
-    const uint32_t hash = text_hash(text);
     const size_t mask = v->n_texts - 1;
     for (size_t i = hash & mask;; i = (i + 1) & mask) {
         const g4_text_slot slot = v->texts[i];
@@ -47,6 +44,11 @@ int32_t g4_vocab_symbol(const g4_vocab *v, as_str text)
         if (slot.hash == hash && as_str_eq(v->symbols[slot.symbol], text))
             return slot.symbol;
     }
+}
+
+int32_t g4_vocab_symbol(const g4_vocab *v, as_str text)
+{
+    return text.n <= v->max_symbol_bytes ? find_text(v, text, text_hash(text)) : G4_NO_SYMBOL;
 }
 
 static bool make_texts(g4_vocab *v, size_t n_slots)
@@ -108,13 +110,10 @@ static as_code add_text(g4_vocab *v, const g4_vocab_source *s, int32_t symbol, a
     return AS_OK;
 }
 
-/* The symbol of half a merge; a text that is no piece becomes a symbol of its own. */
-static as_code symbol_of_half(g4_vocab *v, const g4_vocab_source *s, as_str text, int32_t *out,
-                              as_err *err)
+/* Makes a text that is no piece a symbol of its own. */
+static as_code add_symbol(g4_vocab *v, const g4_vocab_source *s, as_str text, int32_t *out,
+                          as_err *err)
 {
-    *out = g4_vocab_symbol(v, text);
-    if (*out != G4_NO_SYMBOL)
-        return AS_OK;
     if (v->n_symbols >= v->n_texts / 2 && !grow_texts(v))
         return nomem(s, err);
     if (v->n_symbols == v->symbols_cap) {
@@ -307,9 +306,70 @@ static as_code add_pair(g4_vocab *v, const g4_vocab_source *s, int32_t left, int
     return AS_OK;
 }
 
-static bool ends_in_mark(as_str text)
+/*
+ * Merges are entered in batches, each step for the whole batch, asking for the memory of the next
+ * step early: half a million merges touch three tables at random, and waiting for one after the
+ * other took half as long again.
+ */
+enum { BATCH = 32 };
+
+typedef struct batch {
+    const g4_merge *merges;
+    size_t n;
+    as_str texts[2 * BATCH]; /* left halves, then right halves */
+    uint32_t hashes[2 * BATCH];
+    int32_t symbols[2 * BATCH];
+} batch;
+
+static as_code find_halves(g4_vocab *v, const g4_vocab_source *s, batch *b, as_err *err)
 {
-    return as_str_ends(text, AS_STR(G4_SPACE_MARK));
+    const size_t n = 2 * b->n;
+    const size_t mask = v->n_texts - 1;
+    for (size_t i = 0; i < n; i++) {
+        b->texts[i] = i < b->n ? b->merges[i].left : b->merges[i - b->n].right;
+        b->hashes[i] = text_hash(b->texts[i]);
+        __builtin_prefetch(&v->texts[b->hashes[i] & mask]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int32_t guess = v->texts[b->hashes[i] & mask].symbol;
+        if (guess >= 0)
+            __builtin_prefetch(&v->symbols[guess]);
+    }
+    for (size_t i = 0; i < n; i++) {
+        const int32_t guess = v->texts[b->hashes[i] & mask].symbol;
+        if (guess >= 0)
+            __builtin_prefetch(v->symbols[guess].p);
+    }
+    for (size_t i = 0; i < n; i++) {
+        b->symbols[i] = find_text(v, b->texts[i], b->hashes[i]);
+        if (b->symbols[i] == G4_NO_SYMBOL)
+            AS_TRY(add_symbol(v, s, b->texts[i], &b->symbols[i], err));
+    }
+    return AS_OK;
+}
+
+static as_code add_batch(g4_vocab *v, const g4_vocab_source *s, batch *b, as_err *err)
+{
+    const size_t first = (size_t)(b->merges - s->merges);
+    for (size_t i = 0; i < b->n; i++) {
+        const g4_merge m = b->merges[i];
+        if (m.left.n == 0 || m.right.n == 0 || m.left.n > G4_MAX_PIECE_BYTES ||
+            m.right.n > G4_MAX_PIECE_BYTES - m.left.n)
+            return as_fail(err, AS_PARSE,
+                           "%s: merge %zu of the vocabulary is not two texts of 1 to %d bytes: the "
+                           "file is damaged",
+                           s->name, first + i, (int)G4_MAX_PIECE_BYTES);
+        if (as_str_starts(m.right, AS_STR(G4_SPACE_MARK)) &&
+            !as_str_ends(m.left, AS_STR(G4_SPACE_MARK)))
+            v->is_joined[(unsigned char)m.left.p[m.left.n - 1]] = true;
+    }
+    AS_TRY(find_halves(v, s, b, err));
+    for (size_t i = 0; i < b->n; i++)
+        __builtin_prefetch(
+            &v->pairs[pair_hash(b->symbols[i], b->symbols[b->n + i]) & (v->n_pairs - 1)], 1);
+    for (size_t i = 0; i < b->n; i++)
+        AS_TRY(add_pair(v, s, b->symbols[i], b->symbols[b->n + i], (uint32_t)(first + i), err));
+    return AS_OK;
 }
 
 static as_code add_merges(g4_vocab *v, const g4_vocab_source *s, as_err *err)
@@ -323,20 +383,10 @@ static as_code add_merges(g4_vocab *v, const g4_vocab_source *s, as_err *err)
     v->n_pairs = n_slots;
     for (size_t i = 0; i < n_slots; i++)
         v->pairs[i].left = -1;
-    for (size_t i = 0; i < s->n_merges; i++) {
-        const g4_merge m = s->merges[i];
-        if (m.left.n == 0 || m.right.n == 0 || m.left.n + m.right.n > G4_MAX_PIECE_BYTES)
-            return as_fail(err, AS_PARSE,
-                           "%s: merge %zu of the vocabulary is not two texts of 1 to %d bytes: the "
-                           "file is damaged",
-                           s->name, i, (int)G4_MAX_PIECE_BYTES);
-        int32_t left = 0;
-        int32_t right = 0;
-        AS_TRY(symbol_of_half(v, s, m.left, &left, err));
-        AS_TRY(symbol_of_half(v, s, m.right, &right, err));
-        AS_TRY(add_pair(v, s, left, right, (uint32_t)i, err));
-        if (as_str_starts(m.right, AS_STR(G4_SPACE_MARK)) && !ends_in_mark(m.left))
-            v->is_joined[(unsigned char)m.left.p[m.left.n - 1]] = true;
+    for (size_t i = 0; i < s->n_merges; i += BATCH) {
+        batch b = {.merges = s->merges + i};
+        b.n = s->n_merges - i < BATCH ? s->n_merges - i : BATCH;
+        AS_TRY(add_batch(v, s, &b, err));
     }
     for (size_t i = 0; i < v->n_symbols; i++)
         note_inner_marks(v, v->symbols[i]);
