@@ -1,0 +1,67 @@
+#include "store/store_impl.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { MAX_TEXTS = 16 };
+
+/* The texts of a record that must be copied; those of failed tries are counted beside them. */
+static int texts_of(db_record *r, as_str **out)
+{
+    as_str *const all[] = {
+        &r->prefix,
+        &r->prompt,
+        &r->response.message,
+        &r->response.text,
+        &r->response.reasoning,
+        &r->response.recorded.target,
+        &r->score.prediction,
+        &r->score.target,
+        &r->score.note,
+        &r->scorer,
+    };
+    enum { N = sizeof all / sizeof all[0] };
+    _Static_assert((int)N <= (int)MAX_TEXTS, "room for all texts");
+    memcpy(out, all, sizeof all);
+    return N;
+}
+
+static char *move_text(as_str *s, char *at)
+{
+    if (!as_str_is_set(*s))
+        return at;
+    if (s->n != 0)
+        memcpy(at, s->p, s->n);
+    *s = (as_str){at, s->n};
+    return at + s->n;
+}
+
+db_job *db_job_copy(const db_record *record, db_job_kind kind)
+{
+    db_record r = *record;
+    as_str *texts[MAX_TEXTS];
+    const int n_texts = texts_of(&r, texts);
+    const size_t n_tries = r.n_failed > 0 ? (size_t)r.n_failed : 0;
+    size_t bytes = sizeof(db_job) + 1; /* one past the texts, so that empty ones point inside */
+    bool is_fine = n_tries <= SIZE_MAX / 2 / sizeof(db_try) &&
+                   as_add_size(bytes, n_tries * sizeof(db_try), &bytes);
+    for (int i = 0; i < n_texts; i++)
+        is_fine = is_fine && as_add_size(bytes, texts[i]->n, &bytes);
+    for (size_t i = 0; i < n_tries; i++)
+        is_fine = is_fine && as_add_size(bytes, r.failed[i].message.n, &bytes);
+    db_job *job = is_fine ? malloc(bytes) : NULL;
+    if (job == NULL)
+        return NULL;
+    db_try *tries = (db_try *)(job + 1);
+    char *at = (char *)(tries + n_tries);
+    for (int i = 0; i < n_texts; i++)
+        at = move_text(texts[i], at);
+    for (size_t i = 0; i < n_tries; i++) {
+        tries[i] = r.failed[i];
+        at = move_text(&tries[i].message, at);
+    }
+    r.failed = n_tries != 0 ? tries : NULL;
+    r.n_failed = (int)n_tries;
+    *job = (db_job){.kind = kind, .record = r};
+    return job;
+}
