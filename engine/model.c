@@ -1,0 +1,121 @@
+/* model.c — opening a model: file, vocabulary, hyper-parameters, weights, in this order. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "engine/session_impl.h"
+
+static const size_t keep_limit_bytes = (size_t)1 << 30; /* vectors of the largest model: 10 MB */
+
+static as_code optional_text(as_str *out, const g4_gguf *f, const char *key, as_err *err)
+{
+    return g4_gguf_opt_str(f, key, (as_str){0}, out, err);
+}
+
+static as_str most_used_type(const g4_weights *w)
+{
+    int best = 0;
+    for (int t = 1; t < G4_TYPE_END; t++)
+        if (w->bytes_by_type[t] > w->bytes_by_type[best])
+            best = t;
+    const g4_type_info *info = g4_type_find((uint32_t)best);
+    return as_str_of(info != NULL ? info->name : "");
+}
+
+static as_code fill_info(g4_model *m, as_err *err)
+{
+    const g4_config *c = &m->config;
+    g4_info *info = &m->info;
+    AS_TRY(optional_text(&info->name, m->file, "general.name", err));
+    AS_TRY(optional_text(&info->license, m->file, "general.license", err));
+    AS_TRY(optional_text(&info->chat_template, m->file, "tokenizer.chat_template", err));
+    info->architecture = c->arch == G4_GEMMA3 ? AS_STR("gemma3") : AS_STR("gemma4");
+    info->quantization = m->has_weights ? most_used_type(&m->weights) : (as_str){0};
+    info->n_layers = c->n_layers;
+    info->width = c->width;
+    info->n_heads = c->n_heads;
+    info->n_vocab = c->n_vocab;
+    info->n_ctx_train = c->n_ctx_train;
+    info->window = c->window;
+    info->n_experts = c->n_experts;
+    info->n_experts_used = c->n_experts_used;
+    info->n_params = m->weights.n_params;
+    info->n_params_active = m->weights.n_params_active;
+    info->n_params_effective = m->weights.n_params_effective;
+    info->weight_bytes = m->weights.bytes;
+    info->file_bytes = g4_gguf_file_bytes(m->file);
+    info->bos = g4_vocab_bos(m->vocab);
+    info->eos = g4_vocab_eos(m->vocab);
+    info->add_bos = g4_vocab_add_bos(m->vocab);
+    info->n_stop = g4_vocab_stops(m->vocab, info->stop, G4_MAX_STOP);
+    return AS_OK;
+}
+
+/* The vocabulary may be shorter than the embedding (padding rows), never longer. */
+static as_code check_vocab(const g4_model *m, as_err *err)
+{
+    if (g4_vocab_n_pieces(m->vocab) > m->config.n_vocab)
+        return as_fail(err, AS_RANGE,
+                       "%s: the vocabulary has %d pieces, token_embd.weight only %d rows",
+                       g4_gguf_path(m->file), g4_vocab_n_pieces(m->vocab), m->config.n_vocab);
+    return AS_OK;
+}
+
+static as_code read_model(g4_model *m, const char *path, bool want_weights, as_err *err)
+{
+    AS_TRY(g4_gguf_open(&m->file, path, err));
+    AS_TRY(g4_config_read(&m->config, m->file, &m->keep, err));
+    AS_TRY(g4_vocab_open(&m->vocab, m->file, err));
+    AS_TRY(check_vocab(m, err));
+    if (want_weights)
+        AS_TRY(g4_weights_read(&m->weights, &m->config, m->file, &m->keep, err));
+    m->has_weights = want_weights;
+    return fill_info(m, err);
+}
+
+as_code g4_model_open(g4_model **out, const char *path, const g4_model_options *options,
+                      as_err *err)
+{
+    *out = NULL;
+    const g4_model_options o = options != NULL ? *options : (g4_model_options){0};
+    g4_model *m = calloc(1, sizeof *m);
+    if (m == NULL)
+        return as_nomem(err);
+    as_arena_init(&m->keep, keep_limit_bytes);
+    const as_code code = read_model(m, path, !o.no_weights, err);
+    if (code != AS_OK) {
+        g4_model_close(m);
+        return code;
+    }
+    as_log_line(o.log, AS_LOG_INFO, "engine: %s: %s, %d layers, %lld parameters, %lld weight bytes",
+                path, m->config.arch == G4_GEMMA3 ? "gemma3" : "gemma4", m->config.n_layers,
+                (long long)m->weights.n_params, (long long)m->weights.bytes);
+    *out = m;
+    return AS_OK;
+}
+
+void g4_model_close(g4_model *m)
+{
+    if (m == NULL)
+        return;
+    g4_vocab_close(m->vocab);
+    g4_gguf_close(m->file);
+    as_arena_release(&m->keep);
+    free(m);
+}
+
+const g4_info *g4_model_info(const g4_model *m)
+{
+    return &m->info;
+}
+
+as_code g4_tokenize(const g4_model *m, as_str text, unsigned flags, int32_t **ids, size_t *n_ids,
+                    as_err *err)
+{
+    return g4_vocab_encode(m->vocab, text, flags, ids, n_ids, err);
+}
+
+as_code g4_detokenize(const g4_model *m, const int32_t *ids, size_t n_ids, unsigned flags,
+                      as_buf *out, as_err *err)
+{
+    return g4_vocab_decode(m->vocab, ids, n_ids, flags, out, err);
+}

@@ -1,0 +1,93 @@
+#ifndef ENGINE_SESSION_IMPL_H
+#define ENGINE_SESSION_IMPL_H
+/*
+ * session_impl.h — what the files of the engine share about models and sessions.
+ *
+ * Shapes     B rows of one call (the session's n_batch at most); the other letters: README.md.
+ *            Buffers are row-major and reused by each layer.
+ */
+#include "base/arena.h"
+#include "engine/compute.h"
+#include "engine/config.h"
+#include "engine/engine.h"
+#include "engine/gguf.h"
+#include "engine/kv.h"
+#include "engine/tokenizer.h"
+#include "engine/weights.h"
+
+struct g4_model {
+    as_arena keep; /* config, weights' vectors */
+    g4_gguf *file;
+    g4_vocab *vocab;
+    bool has_weights;
+    g4_config config;
+    g4_weights weights;
+    g4_info info;
+};
+
+typedef struct g4_buffers {
+    float *x;                            /* [B, D] the residual stream */
+    float *h;                            /* [B, D] its normed form, input of the products */
+    float *t;                            /* [B, D] output of a branch */
+    float *q, *att;                      /* [B, max H·Dh] */
+    float *k, *v;                        /* [B, max KV·Dh] */
+    float *gate, *up;                    /* [B, max F] */
+    float *cos_full, *sin_full;          /* [B, Dh/2] of the full layers */
+    float *cos_sliding, *sin_sliding;    /* [B, Dh/2] of the sliding layers */
+    float *ple;                          /* [B, L·P] */
+    float *ple_gate;                     /* [B, P] */
+    float *router;                       /* [B, E] */
+    int *experts;                        /* [B, k] chosen, by falling probability */
+    float *expert_weights;               /* [B, k] */
+    int *expert_rows;                    /* [B] rows of the expert at work */
+    float *expert_in, *expert_out, *moe; /* [B, D] */
+    float *expert_gate, *expert_up;      /* [B, Fe] */
+    int *row_of;                         /* [B] which row of the call a row of x is */
+    float *logits;                       /* [B, V] */
+    float *hidden;                       /* [L+1, B, D] with keep_hidden */
+} g4_buffers;
+
+struct g4_session {
+    const g4_model *model;
+    g4_session_options options; /* with the defaults filled in */
+    g4_memory memory;
+    g4_compute compute;
+    g4_kv *kv;
+    uint8_t *scratch; /* all buffers, one mapping */
+    size_t scratch_bytes;
+    g4_buffers b;
+    float *freq_full, *freq_sliding; /* [Dh/2] radians per position */
+    int *seq_rows;                   /* [n_seqs] rows of this call */
+    int32_t *seq_first;              /* [n_seqs] their first position */
+    /* Tests look at the router through this; NULL otherwise. */
+    void (*on_route)(void *user, int layer, int row, const int *experts, const float *weights);
+    void *on_route_user;
+};
+
+/* One pass through the model. */
+typedef struct g4_pass {
+    g4_session *s;
+    const g4_config *c;
+    const g4_weights *w;
+    const g4_row *rows; /* [n_rows] of the call */
+    int n_rows;
+    int n_live; /* rows still computed; row_of tells which */
+    int n_logits;
+    /* the layer at work */
+    int layer;
+    const g4_layer_config *lc;
+    const g4_layer_weights *lw;
+} g4_pass;
+
+/* Rows are checked and have their places in the cache. */
+void g4_forward(g4_pass *p);
+
+/* forward.c's parts in files of their own */
+void g4_attend(g4_pass *p);  /* q and the cache → att */
+void g4_experts(g4_pass *p); /* x → moe, router included */
+size_t g4_attend_scratch_bytes(const g4_config *c, int n_ctx);
+
+/* Runs job over the live rows. */
+void g4_over_rows(g4_pass *p, g4_job job);
+
+#endif
