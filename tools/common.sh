@@ -17,7 +17,7 @@ models_dir() {
 
 # need PACKAGE…: installs the Debian packages that are missing.
 need() {
-  local missing=()
+  local missing=() package
   for package in "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
   done

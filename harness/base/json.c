@@ -123,8 +123,9 @@ static as_code parse_failure(as_str text, const char *end, const char *base, as_
     const size_t at = end != NULL && end >= base ? (size_t)(end - base) : 0;
     if (as_str_trim(text).n == 0)
         return as_fail(err, AS_PARSE, "not JSON: the text is empty");
-    if (at >= text.n)
-        return as_fail(err, AS_PARSE, "not JSON: it ends too early, after %zu bytes", text.n);
+    /* cJSON points at the last byte when it ran out of text. */
+    if (at + 1 >= text.n)
+        return as_fail(err, AS_PARSE, "not JSON: ends too early or wrongly, at byte %zu", text.n);
     const as_str here = as_utf8_cut(as_str_sub(text, at, text.n), 24);
     char shown[32];
     size_t n = 0;
