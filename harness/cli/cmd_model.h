@@ -1,0 +1,36 @@
+#ifndef CLI_CMD_MODEL_H
+#define CLI_CMD_MODEL_H
+/*
+ * cmd_model.h — the verbs of `assay model`, and what they share: opening a model with a session,
+ * reading ids.
+ */
+#include "cli/cli.h"
+#include "engine/engine.h"
+
+int model_info(cli_env *env, int argc, char **argv);
+int model_tokenize(cli_env *env, int argc, char **argv);
+int model_detokenize(cli_env *env, int argc, char **argv);
+int model_generate(cli_env *env, int argc, char **argv);
+int model_logits(cli_env *env, int argc, char **argv);
+int model_perplexity(cli_env *env, int argc, char **argv);
+
+/* A JSON array of token ids from a file or "-"; in the arena. */
+as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err);
+
+/* Flags every verb with a session has. */
+typedef struct cli_engine {
+    const char *precision; /* "auto", "f32" or NULL */
+    int64_t threads;
+    g4_model *model;
+    g4_session *session;
+    int seq;
+} cli_engine;
+
+/* Model, session of one sequence with room for n_ctx positions. */
+as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_hidden,
+                        const cli_env *env, as_err *err);
+void cli_engine_close(cli_engine *e);
+
+enum { CLI_ROWS = 256 }; /* rows of one g4_decode call */
+
+#endif

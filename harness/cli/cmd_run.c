@@ -1,0 +1,433 @@
+/* cmd_run.c — assay run: plan, ask, score, store, report. */
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "cli/cli.h"
+#include "cli/output.h"
+#include "cli/progress.h"
+#include "run/run.h"
+#include "store/query.h"
+
+enum { DEFAULT_J_ENGINE = 4, DEFAULT_J_RECORDED = 256, DEFAULT_J = 16, MAX_J = 4096 };
+
+/* The flags of the command, as typed. */
+typedef struct run_flags {
+    const char *model, *limit, *connections, *db, *format, *config, *think;
+    cli_list suites, sample_ids, model_options;
+    int64_t repeats, num_fewshot, max_tokens, reasoning_tokens, seed, max_tries, retry_ms, top_k;
+    int64_t threads;
+    double temperature, top_p, min_p, fail_on_error;
+    bool dry_run, fresh, quiet, show_prompt;
+} run_flags;
+
+static as_code parse_model_options(const run_flags *f, be_option **out, as_arena *keep, as_err *err)
+{
+    *out = as_new(keep, be_option, f->model_options.n);
+    if (*out == NULL)
+        return as_nomem(err);
+    for (int i = 0; i < f->model_options.n; i++) {
+        be_option *o = &(*out)[i];
+        if (!as_str_cut(f->model_options.item[i], '=', &o->key, &o->value))
+            return as_fail(err, AS_RANGE, "-M %.*s: want key=value",
+                           AS_ARG(f->model_options.item[i]));
+    }
+    return AS_OK;
+}
+
+/* "smoke" stands for all smoke suites. */
+static as_code expand_suites(const run_flags *f, as_str **out, int *n, as_arena *keep, as_err *err)
+{
+    *out = as_new(keep, as_str, (size_t)f->suites.n * 2 + 1);
+    if (*out == NULL)
+        return as_nomem(err);
+    *n = 0;
+    for (int i = 0; i < f->suites.n; i++) {
+        if (as_str_eq(f->suites.item[i], AS_STR("smoke"))) {
+            (*out)[(*n)++] = AS_STR("smoke_choice");
+            (*out)[(*n)++] = AS_STR("smoke_number");
+        } else {
+            (*out)[(*n)++] = f->suites.item[i];
+        }
+    }
+    if (*n == 0)
+        return as_fail(err, AS_RANGE, "-t names no suite; `assay ls suites` lists them");
+    return AS_OK;
+}
+
+static as_code parse_think(as_think *out, const char *text, as_err *err)
+{
+    static const char *const names[] = {"auto", "off", "on"};
+    *out = AS_THINK_AUTO;
+    for (int i = 0; text != NULL && i < 3; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (as_think)i;
+            return AS_OK;
+        }
+    return text == NULL ? AS_OK
+                        : as_fail(err, AS_RANGE, "--think %s: want on, off or auto", text);
+}
+
+static as_code parse_connections(int *out, const char *text, const be_driver *driver, as_err *err)
+{
+    int64_t n = 0;
+    if (text == NULL || strcmp(text, "auto") == 0) {
+        *out = strcmp(driver->scheme, "engine") == 0   ? DEFAULT_J_ENGINE
+               : strcmp(driver->scheme, "replay") == 0 ? DEFAULT_J_RECORDED
+                                                       : DEFAULT_J;
+        return AS_OK;
+    }
+    if (!as_parse_i64(as_str_of(text), 1, MAX_J, &n))
+        return as_fail(err, AS_RANGE, "-j %s: want a number from 1 to %d, or auto", text, MAX_J);
+    *out = (int)n;
+    return AS_OK;
+}
+
+static as_code fill_options(run_options *o, const run_flags *f, const cli_model *model,
+                            be_backend *be, cli_env *env, as_err *err)
+{
+    as_str *names = NULL;
+    *o = (run_options){
+        .suites = cli_suites,
+        .scorers = cli_scorers,
+        .backend = be,
+        .model_spec = model->spec,
+        .n_model_options = f->model_options.n,
+        .data_root = env->data_dir,
+        .sample_ids = f->sample_ids.item,
+        .n_sample_ids = f->sample_ids.n,
+        .repeats = (int)f->repeats,
+        .n_shot = (int)f->num_fewshot,
+        .max_tokens = (int)f->max_tokens,
+        .sampling = {f->temperature, f->top_p, f->min_p, (int)f->top_k},
+        .reasoning_tokens = (int)f->reasoning_tokens,
+        .seed = f->seed,
+        .max_tries = (int)f->max_tries,
+        .retry_ms = f->retry_ms,
+        .log = &env->log,
+    };
+    be_option *options = NULL;
+    AS_TRY(parse_model_options(f, &options, env->keep, err));
+    o->model_options = options;
+    AS_TRY(expand_suites(f, &names, &o->n_suite_names, env->keep, err));
+    o->suite_names = names;
+    if (f->limit != NULL)
+        AS_TRY(run_limit_parse(&o->limit, as_str_of(f->limit), err));
+    AS_TRY(parse_think(&o->think, f->think, err));
+    return parse_connections(&o->concurrency, f->connections, model->driver, err);
+}
+
+static as_code open_backend(be_backend **out, const run_flags *f, const cli_model *model,
+                            cli_env *env, as_err *err)
+{
+    be_option *options = NULL;
+    AS_TRY(parse_model_options(f, &options, env->keep, err));
+    const be_config config = {
+        .name = model->name,
+        .cache_dir = as_str_of(env->cache_dir),
+        .options = options,
+        .n_options = f->model_options.n,
+        .n_threads = (int)f->threads,
+        .log = &env->log,
+    };
+    return model->driver->open(out, &config, err);
+}
+
+static void warn_of_unknown(const run_plan *plan, const cli_env *env)
+{
+    for (int i = 0; i < plan->n_tasks; i++)
+        if (plan->tasks[i].n_unknown != 0)
+            as_log_line(&env->log, AS_LOG_WARN,
+                        "%s: %zu recorded answers name no item of the dataset and are left out",
+                        plan->tasks[i].suite.suite->name, plan->tasks[i].n_unknown);
+}
+
+/* ---- --dry-run ---------------------------------------------------------------------------------- */
+
+/* Tokens per second of the newest finished run of the same model, from the store; 0 unknown. */
+static double earlier_speed(const char *db_path, as_str sha256, as_arena *keep)
+{
+    db_store *db = NULL;
+    db_run_row *rows = NULL;
+    int n = 0;
+    double speed = 0;
+    if (sha256.n == 0 || !as_file_exists(db_path) ||
+        db_open(&db, db_path, DB_READ, NULL, NULL) != AS_OK)
+        return 0;
+    if (db_runs(db, &rows, &n, keep, NULL) == AS_OK)
+        for (int i = 0; i < n && speed == 0; i++)
+            if (as_str_eq(rows[i].model_sha256, sha256) && rows[i].wall_ns > 0 &&
+                rows[i].completion_tokens > 0)
+                speed = (double)rows[i].completion_tokens / ((double)rows[i].wall_ns / 1e9);
+    db_close(db);
+    return speed;
+}
+
+static as_code print_plan(const run_plan *plan, const run_flags *f, const char *db_path,
+                          cli_env *env, as_err *err)
+{
+    const be_info *info = plan->options->backend->driver->info(plan->options->backend);
+    run_estimate e;
+    AS_TRY(run_plan_estimate(plan, &e, err));
+    const double speed = earlier_speed(db_path, info->sha256, env->keep);
+    cli_format format;
+    AS_TRY(cli_format_parse(&format, f->format, err));
+    as_buf b;
+    as_buf_init(&b, 0);
+    if (format == CLI_JSON || format == CLI_JSONL) {
+        as_jw w;
+        as_jw_init(&w, &b);
+        as_jw_begin_object(&w);
+        as_jw_key(&w, "requests");
+        as_jw_i64(&w, e.requests);
+        as_jw_key(&w, "prompt_tokens");
+        as_jw_i64(&w, e.prompt_tokens);
+        as_jw_key(&w, "completion_tokens_at_most");
+        as_jw_i64(&w, e.completion_limit);
+        as_jw_key(&w, "prompt_bytes");
+        as_jw_i64(&w, e.prompt_bytes);
+        as_jw_key(&w, "hours_at_most");
+        if (speed > 0)
+            as_jw_f64(&w, (double)e.completion_limit / speed / 3600);
+        else
+            as_jw_null(&w);
+        as_jw_key(&w, "config");
+        as_jw_raw(&w, plan->config_json);
+        as_jw_end_object(&w);
+        (void)as_buf_add_byte(&b, '\n');
+    } else {
+        for (int i = 0; i < plan->n_tasks; i++) {
+            const run_task *t = &plan->tasks[i];
+            (void)as_buf_printf(&b, "%s:%s  %zu items × %d, %d-shot, at most %d tokens each\n",
+                                t->suite.suite->name, t->suite.protocol->id, t->n_samples,
+                                t->repeats, t->n_shot, t->max_tokens);
+        }
+        (void)as_buf_printf(&b,
+                            "requests           %lld\n"
+                            "prompt tokens      about %lld (%s)\n"
+                            "completion tokens  at most %lld\n"
+                            "prompt bytes       about %lld\n",
+                            (long long)e.requests, (long long)e.prompt_tokens,
+                            e.is_counted ? "counted on a sample" : "bytes / 4",
+                            (long long)e.completion_limit, (long long)e.prompt_bytes);
+        if (speed > 0)
+            (void)as_buf_printf(&b, "hours              at most %.2f, at the %.1f tok/s of the last run\n",
+                                (double)e.completion_limit / speed / 3600, speed);
+        else
+            (void)as_buf_add_z(&b, "hours              unknown: no earlier run of this model to go by\n");
+    }
+    const as_code c = cli_print(as_buf_str(&b), err);
+    as_buf_release(&b);
+    return c;
+}
+
+/* --show-prompt: the first request of each task as the backend would get it. */
+static as_code print_prompts(const run_plan *plan, as_err *err)
+{
+    as_arena scratch;
+    as_arena_init(&scratch, 0);
+    as_code c = AS_OK;
+    for (int i = 0; c == AS_OK && i < plan->n_tasks; i++) {
+        as_request rq;
+        c = run_request(plan, &plan->tasks[i], 0, 0, &rq, &scratch, err);
+        if (c != AS_OK)
+            break;
+        (void)printf("%.*s%.*s", AS_ARG(rq.prefix), AS_ARG(rq.prompt));
+        for (int k = 0; k < rq.n_messages; k++)
+            (void)printf("[%.*s]\n%.*s\n", AS_ARG(rq.messages[k].role),
+                         AS_ARG(rq.messages[k].text));
+        (void)printf("\n");
+    }
+    as_arena_release(&scratch);
+    return c;
+}
+
+/* ---- the run ------------------------------------------------------------------------------------ */
+
+static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db, cli_env *env,
+                         run_outcome *out, as_err *err)
+{
+    cli_progress progress;
+    cli_progress_init(&progress, f->quiet);
+    const run_execution how = {
+        .db = db,
+        .fresh = f->fresh,
+        .host_json = cli_host_json(env->keep),
+        .build_json = cli_build_json(env->keep),
+        .argv = cli_argv_text(env),
+        .cancel = env->cancel,
+        .tick = cli_progress_tick,
+        .tick_user = &progress,
+    };
+    return run_execute(plan, &how, out, err);
+}
+
+static int exit_code(const run_outcome *out, double tolerated)
+{
+    if (out->is_interrupted)
+        return CLI_INTERRUPTED;
+    const double share = out->n_planned > 0 ? (double)out->n_errors / (double)out->n_planned : 0;
+    return out->n_done < out->n_planned || share > tolerated ? CLI_INCOMPLETE : CLI_OK;
+}
+
+static void tell_outcome(const run_outcome *out, const run_flags *f)
+{
+    if (f->quiet)
+        return;
+    if (out->was_complete)
+        (void)fprintf(stderr,
+                      "assay: run %lld has all its answers already; --new-run asks again\n",
+                      (long long)out->run_id);
+    else if (out->is_interrupted)
+        (void)fprintf(stderr,
+                      "assay: interrupted with %lld of %lld answers stored; the same command "
+                      "continues\n",
+                      (long long)out->n_done, (long long)out->n_planned);
+    if (out->n_errors != 0)
+        (void)fprintf(stderr,
+                      "assay: %lld of %lld requests failed; the same command asks them again, "
+                      "`assay show %lld --samples` tells why\n",
+                      (long long)out->n_errors, (long long)out->n_planned,
+                      (long long)out->run_id);
+}
+
+static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format format,
+                            cli_env *env, int *code, as_err *err)
+{
+    const char *db_path = f->db != NULL ? f->db : env->db_path;
+    if (f->db == NULL) {
+        const as_str dir = as_arena_printf(env->keep, "%.*s",
+                                           (int)(strlen(db_path) - strlen(as_path_base(db_path))),
+                                           db_path);
+        AS_TRY(as_make_dirs(dir.p, err));
+    }
+    db_store *db = NULL;
+    AS_TRY(db_open(&db, db_path, DB_CREATE, &env->log, err));
+    run_outcome out;
+    as_code c = carry_out(plan, f, db, env, &out, err);
+    if (c == AS_OK) {
+        tell_outcome(&out, f);
+        *code = exit_code(&out, f->fail_on_error);
+        c = cli_output_run(db, db_path, out.run_id, format, env, err);
+    }
+    db_close(db);
+    return c;
+}
+
+static as_code run_all(const run_flags *f, cli_env *env, int *code, as_err *err)
+{
+    cli_format format;
+    AS_TRY(cli_format_parse(&format, f->format, err));
+    if (f->model == NULL || f->suites.n == 0)
+        return as_fail(err, AS_RANGE,
+                       "usage: assay run -m MODEL -t SUITES; `assay run --help` lists the flags");
+    cli_model model;
+    AS_TRY(cli_model_parse(&model, f->model, env, err));
+    be_backend *be = NULL;
+    AS_TRY(open_backend(&be, f, &model, env, err));
+    run_options options;
+    run_plan plan;
+    as_code c = fill_options(&options, f, &model, be, env, err);
+    if (c == AS_OK)
+        c = run_plan_make(&plan, &options, env->keep, err);
+    if (c == AS_OK) {
+        warn_of_unknown(&plan, env);
+        if (f->show_prompt)
+            c = print_prompts(&plan, err);
+        else if (f->dry_run)
+            c = print_plan(&plan, f, f->db != NULL ? f->db : env->db_path, env, err);
+        else
+            c = run_on_store(&plan, f, format, env, code, err);
+    }
+    be->driver->close(be);
+    return c;
+}
+
+int cmd_run(cli_env *env, int argc, char **argv)
+{
+    run_flags f = {
+        .num_fewshot = -1,
+        .top_k = -1,
+        .temperature = NAN,
+        .top_p = NAN,
+        .min_p = NAN,
+        .max_tries = 4,
+        .retry_ms = 500,
+    };
+    cli_flag flags[] = {
+        {.name = "model", .letter = 'm', .kind = CLI_TEXT, .value = &f.model, .shown = "MODEL",
+         .help = "GGUF file, fetched model, or scheme:name (engine: replay: null:)"},
+        {.name = "tasks", .letter = 't', .kind = CLI_LIST, .value = &f.suites, .shown = "SUITES",
+         .help = "SUITE or SUITE:PROTOCOL, comma-separated", .alias = "suite"},
+        {.name = "limit", .letter = 'L', .kind = CLI_TEXT, .value = &f.limit, .shown = "N|0.x|A-B",
+         .help = "only the first N items, a share, or a range"},
+        {.name = "sample-id", .kind = CLI_LIST, .value = &f.sample_ids, .shown = "IDS",
+         .help = "only these items"},
+        {.name = "repeats", .letter = 'k', .kind = CLI_INT, .value = &f.repeats, .shown = "N",
+         .help = "answers per item (default: the protocol's)", .min = 1, .max = 10000,
+         .alias = "epochs"},
+        {.name = "max-connections", .letter = 'j', .kind = CLI_TEXT, .value = &f.connections,
+         .shown = "N|auto", .help = "requests in flight at once"},
+        {.name = "num-fewshot", .letter = 'f', .kind = CLI_INT, .value = &f.num_fewshot,
+         .shown = "N", .help = "at most so many worked examples", .min = 0, .max = 1000},
+        {.name = "temperature", .kind = CLI_REAL, .value = &f.temperature, .shown = "X",
+         .help = "0: greedy", .alias = "temp"},
+        {.name = "top-p", .kind = CLI_REAL, .value = &f.top_p, .shown = "X", .help = "1: off"},
+        {.name = "top-k", .kind = CLI_INT, .value = &f.top_k, .shown = "N", .help = "0: all",
+         .min = 0, .max = 1 << 20},
+        {.name = "min-p", .kind = CLI_REAL, .value = &f.min_p, .shown = "X", .help = "0: off"},
+        {.name = "max-tokens", .kind = CLI_INT, .value = &f.max_tokens, .shown = "N",
+         .help = "longest answer (default: the protocol's)", .min = 1, .max = 1 << 20},
+        {.name = "think", .kind = CLI_TEXT, .value = &f.think, .shown = "on|off|auto",
+         .help = "thinking mode, where the model has one"},
+        {.name = "reasoning-tokens", .kind = CLI_INT, .value = &f.reasoning_tokens, .shown = "N",
+         .help = "budget for thinking", .min = 1, .max = 1 << 20},
+        {.name = "seed", .kind = CLI_INT, .value = &f.seed, .shown = "N",
+         .help = "each request's own seed derives from it (default 0)", .min = 0,
+         .max = INT64_MAX},
+        {.name = "model-option", .letter = 'M', .kind = CLI_LIST, .value = &f.model_options,
+         .shown = "KEY=VALUE", .help = "for the backend: engine has precision=auto|f32, ctx=N"},
+        {.name = "threads", .kind = CLI_INT, .value = &f.threads, .shown = "N",
+         .help = "compute threads of the engine (default: one per core)", .min = 1, .max = 1024},
+        {.name = "db", .kind = CLI_TEXT, .value = &f.db, .shown = "FILE",
+         .help = "database (default: in the data folder)"},
+        {.name = "dry-run", .kind = CLI_BOOL, .value = &f.dry_run,
+         .help = "print requests, tokens, hours, bytes; ask nothing"},
+        {.name = "show-prompt", .kind = CLI_BOOL, .value = &f.show_prompt,
+         .help = "print the first prompt of each suite; ask nothing"},
+        {.name = "new-run", .kind = CLI_BOOL, .value = &f.fresh,
+         .help = "begin anew instead of continuing the run of the same configuration",
+         .alias = "fresh"},
+        {.name = "max-tries", .kind = CLI_INT, .value = &f.max_tries, .shown = "N",
+         .help = "tries per request that fails for a passing reason (default 4)", .min = 1,
+         .max = 100},
+        {.name = "retry-ms", .kind = CLI_INT, .value = &f.retry_ms, .shown = "MS",
+         .help = "first pause before another try, doubling (default 500)", .min = 0,
+         .max = 600000},
+        {.name = "fail-on-error", .kind = CLI_REAL, .value = &f.fail_on_error, .shown = "SHARE",
+         .help = "tolerated share of failed requests (default 0)"},
+        {.name = "config", .kind = CLI_TEXT, .value = &f.config, .shown = "FILE.json",
+         .help = "flags from a file, same names; the command line wins"},
+        {.name = "format", .kind = CLI_TEXT, .value = &f.format, .shown = "text|md|json",
+         .help = "form of the result on standard output"},
+        {.name = "quiet", .letter = 'q', .kind = CLI_BOOL, .value = &f.quiet,
+         .help = "no progress on standard error"},
+    };
+    cli_args a = {
+        .usage = "assay run -m MODEL -t SUITES [flags]",
+        .about = "Plans, asks, scores and stores. The same command again continues a run that was\n"
+                 "interrupted or killed, and asks nothing twice.",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+    };
+    int code = CLI_OK;
+    if (!cli_begin(&a, argc, argv, env, &code))
+        return code;
+    as_err err = {0};
+    as_code c = AS_OK;
+    if (f.config != NULL)
+        c = cli_parse_config(&a, f.config, env->keep, &err);
+    if (c == AS_OK)
+        c = run_all(&f, env, &code, &err);
+    return c == AS_OK ? code : cli_fail(&err);
+}

@@ -1,0 +1,613 @@
+/* model_engine.c — assay model generate|logits|perplexity: the engine on ids and texts. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/json.h"
+#include "base/utf8.h"
+#include "cli/cmd_model.h"
+
+enum { MAX_TEXT_BYTES = 256 << 20 };
+
+/* ---- shared ------------------------------------------------------------------------------------
+ */
+
+as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err)
+{
+    as_buf text;
+    as_buf_init(&text, MAX_TEXT_BYTES);
+    as_json *tree = NULL;
+    as_code c = as_read_file(&text, path, err);
+    if (c == AS_OK) {
+        c = as_json_parse(&tree, as_buf_str(&text), err);
+        if (c == AS_OK && as_json_type(tree) != AS_JSON_ARRAY)
+            c = as_fail(err, AS_PARSE, "want a JSON array of token ids");
+        *ids = c == AS_OK ? as_new(keep, int32_t, as_json_count(tree)) : NULL;
+        if (c == AS_OK && *ids == NULL)
+            c = as_nomem(err);
+        *n = 0;
+        for (const as_json *i = as_json_first(tree); c == AS_OK && i != NULL; i = as_json_next(i)) {
+            int64_t id = 0;
+            if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
+                c = as_fail(err, AS_PARSE, "entry %d is no token id", *n + 1);
+            else
+                (*ids)[(*n)++] = (int32_t)id;
+        }
+        if (c == AS_OK && *n == 0)
+            c = as_fail(err, AS_RANGE, "holds no ids");
+        if (c != AS_OK)
+            (void)as_wrap(err, "--ids %s", path);
+    }
+    as_json_free(tree);
+    as_buf_release(&text);
+    return c;
+}
+
+as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_hidden,
+                        const cli_env *env, as_err *err)
+{
+    g4_precision precision = G4_AUTO;
+    if (e->precision != NULL && strcmp(e->precision, "f32") == 0)
+        precision = G4_F32;
+    else if (e->precision != NULL && strcmp(e->precision, "auto") != 0)
+        return as_fail(err, AS_RANGE, "--precision %s: want f32 or auto", e->precision);
+    const g4_model_options model_options = {.log = &env->log};
+    if (e->model == NULL) {
+        const char *path = NULL;
+        AS_TRY(cli_model_file(&path, model, env, err));
+        AS_TRY(g4_model_open(&e->model, path, &model_options, err));
+    }
+    const g4_session_options options = {
+        .precision = precision,
+        .n_ctx = n_ctx,
+        .n_seqs = 1,
+        .n_batch = CLI_ROWS,
+        .n_threads = (int)e->threads,
+        .keep_hidden = keep_hidden,
+    };
+    AS_TRY(g4_session_open(&e->session, e->model, &options, err));
+    return g4_seq_new(e->session, &e->seq, err);
+}
+
+void cli_engine_close(cli_engine *e)
+{
+    g4_session_close(e->session);
+    g4_model_close(e->model);
+    e->session = NULL;
+    e->model = NULL;
+}
+
+/* Appends ids to the sequence in pieces of CLI_ROWS; logits for all rows, the last, or none. */
+typedef enum want { WANT_NONE, WANT_LAST, WANT_ALL } want;
+typedef as_code (*rows_fn)(void *user, const g4_result *result, int first, int n, as_err *err);
+
+static as_code feed(cli_engine *e, const int32_t *ids, int n, int32_t first_position, want w,
+                    rows_fn fn, void *user, as_err *err)
+{
+    g4_row rows[CLI_ROWS];
+    for (int at = 0; at < n; at += CLI_ROWS) {
+        const int k = n - at < CLI_ROWS ? n - at : CLI_ROWS;
+        for (int i = 0; i < k; i++)
+            rows[i] = (g4_row){
+                .seq = e->seq,
+                .pos = first_position + at + i,
+                .token = ids[at + i],
+                .want_logits = w == WANT_ALL || (w == WANT_LAST && at + i + 1 == n),
+            };
+        g4_result result;
+        AS_TRY(g4_decode(e->session, rows, k, &result, err));
+        if (fn != NULL)
+            AS_TRY(fn(user, &result, at, k, err));
+    }
+    return AS_OK;
+}
+
+/* The flags --precision and --threads. */
+#define ENGINE_FLAGS(e)                                                                            \
+    {.name = "precision",                                                                          \
+     .kind = CLI_TEXT,                                                                             \
+     .value = &(e).precision,                                                                      \
+     .shown = "f32|auto",                                                                          \
+     .help = "f32: exact reference; auto: may round activations to 8 bits (default)"},             \
+    {                                                                                              \
+        .name = "threads", .kind = CLI_INT, .value = &(e).threads, .shown = "N",                   \
+        .help = "compute threads (default: one per core)", .min = 1, .max = 1024                   \
+    }
+
+/* ---- logits ------------------------------------------------------------------------------------
+ */
+
+typedef struct logits_sink {
+    FILE *logits, *hidden;
+    float *hidden_all; /* [n_layers + 1, n, width], as hidden pieces come layer by layer */
+    int n, n_vocab, n_layers, width;
+} logits_sink;
+
+static as_code take_logits(void *user, const g4_result *r, int first, int n, as_err *err)
+{
+    logits_sink *s = user;
+    const size_t count = (size_t)r->n_logits * (size_t)s->n_vocab;
+    if (fwrite(r->logits, sizeof(float), count, s->logits) != count)
+        return as_fail_sys(err, "--out");
+    if (s->hidden_all == NULL)
+        return AS_OK;
+    const size_t width = (size_t)s->width;
+    for (int l = 0; l <= s->n_layers; l++)
+        memcpy(s->hidden_all + ((size_t)l * (size_t)s->n + (size_t)first) * width,
+               r->hidden + (size_t)l * (size_t)n * width, (size_t)n * width * sizeof(float));
+    return AS_OK;
+}
+
+static as_code open_out(FILE **out, const char *path, as_err *err)
+{
+    *out = fopen(path, "wbe");
+    return *out != NULL ? AS_OK : as_fail_sys(err, "%s", path);
+}
+
+static as_code close_out(FILE *f, const char *path, as_code c, as_err *err)
+{
+    if (f != NULL && fclose(f) != 0 && c == AS_OK)
+        return as_fail_sys(err, "%s", path);
+    return c;
+}
+
+static as_code write_logits(cli_engine *e, const int32_t *ids, int n, int32_t first,
+                            const char *out, const char *hidden, as_err *err)
+{
+    const g4_info *info = g4_model_info(e->model);
+    logits_sink s = {
+        .n = n, .n_vocab = info->n_vocab, .n_layers = info->n_layers, .width = info->width};
+    const size_t n_hidden = (size_t)(info->n_layers + 1) * (size_t)n * (size_t)info->width;
+    as_code c = open_out(&s.logits, out, err);
+    if (c == AS_OK && hidden != NULL) {
+        s.hidden_all = calloc(n_hidden, sizeof(float));
+        c = s.hidden_all != NULL ? open_out(&s.hidden, hidden, err) : as_nomem(err);
+    }
+    if (c == AS_OK)
+        c = feed(e, ids, n, first, WANT_ALL, take_logits, &s, err);
+    if (c == AS_OK && s.hidden != NULL &&
+        fwrite(s.hidden_all, sizeof(float), n_hidden, s.hidden) != n_hidden)
+        c = as_fail_sys(err, "%s", hidden);
+    c = close_out(s.logits, out, c, err);
+    c = close_out(s.hidden, hidden, c, err);
+    free(s.hidden_all);
+    return c;
+}
+
+int model_logits(cli_env *env, int argc, char **argv)
+{
+    cli_engine e = {0};
+    const char *ids_path = NULL;
+    const char *out = NULL;
+    const char *hidden = NULL;
+    int64_t first = 0;
+    cli_flag flags[] = {
+        {.name = "ids",
+         .kind = CLI_TEXT,
+         .value = &ids_path,
+         .shown = "FILE",
+         .help = "JSON array of token ids, \"-\" for standard input"},
+        {.name = "first-position",
+         .kind = CLI_INT,
+         .value = &first,
+         .shown = "N",
+         .help = "position of the first id (default 0)",
+         .min = 0,
+         .max = INT32_MAX / 2},
+        {.name = "out",
+         .kind = CLI_TEXT,
+         .value = &out,
+         .shown = "F.f32",
+         .help = "logits: little-endian float32 [ids, vocabulary]"},
+        {.name = "hidden",
+         .kind = CLI_TEXT,
+         .value = &hidden,
+         .shown = "F.f32",
+         .help = "hidden states: float32 [layers + 1, ids, width]"},
+        ENGINE_FLAGS(e),
+    };
+    cli_args a = {.usage = "assay model logits MODEL --ids FILE --out F.f32 [flags]",
+                  .about =
+                      "Runs the ids through the model and writes the logits of every position.",
+                  .flags = flags,
+                  .n_flags = sizeof flags / sizeof flags[0],
+                  .min_rest = 1,
+                  .max_rest = 1};
+    int code = CLI_OK;
+    if (!cli_begin(&a, argc, argv, env, &code))
+        return code;
+    as_err err = {0};
+    int32_t *ids = NULL;
+    int n = 0;
+    as_code c =
+        ids_path != NULL && out != NULL ? AS_OK : as_fail(&err, AS_RANGE, "usage: %s", a.usage);
+    if (c == AS_OK)
+        c = cli_read_ids(ids_path, &ids, &n, env->keep, &err);
+    if (c == AS_OK)
+        c = cli_engine_open(&e, a.rest[0], n, hidden != NULL, env, &err);
+    if (c == AS_OK)
+        c = write_logits(&e, ids, n, (int32_t)first, out, hidden, &err);
+    cli_engine_close(&e);
+    return c == AS_OK ? CLI_OK : cli_fail(&err);
+}
+
+/* ---- perplexity --------------------------------------------------------------------------------
+ */
+
+typedef struct nll_sum {
+    const int32_t *ids; /* of this chunk */
+    int n, from;        /* scored targets: ids[from … n-1] */
+    int n_vocab;
+    double nll;
+    int64_t count;
+} nll_sum;
+
+static as_code take_nll(void *user, const g4_result *r, int first, int n, as_err *err)
+{
+    (void)err;
+    nll_sum *s = user;
+    for (int i = 0; i < n; i++) {
+        const int target = first + i + 1; /* row i predicts the next id */
+        if (target < s->from || target >= s->n)
+            continue;
+        s->nll -=
+            g4_logprob(r->logits + (size_t)i * (size_t)s->n_vocab, s->n_vocab, s->ids[target]);
+        s->count++;
+    }
+    return AS_OK;
+}
+
+static as_code score_chunk(cli_engine *e, const int32_t *ids, int n, int from, nll_sum *s,
+                           as_err *err)
+{
+    g4_seq_free(e->session, e->seq);
+    AS_TRY(g4_seq_new(e->session, &e->seq, err));
+    s->ids = ids;
+    s->n = n;
+    s->from = from;
+    return feed(e, ids, n, 0, WANT_ALL, take_nll, s, err);
+}
+
+/* llama-perplexity's rule: whole chunks of `context` ids, the first of each replaced by the start
+ * token, the second half of each scored, the rest dropped. Without a context: one pass, all but the
+ * first id scored. */
+static as_code sum_nll(cli_engine *e, int32_t *ids, int n, int context, nll_sum *s, as_err *err)
+{
+    if (context == 0)
+        return score_chunk(e, ids, n, 1, s, err);
+    if (n < context)
+        return as_fail(err, AS_RANGE, "the text has %d tokens, --context %d needs that many", n,
+                       context);
+    const int32_t bos = g4_model_info(e->model)->bos;
+    for (int at = 0; at + context <= n; at += context) {
+        if (bos >= 0 && g4_model_info(e->model)->add_bos)
+            ids[at] = bos;
+        AS_TRY(score_chunk(e, ids + at, context, context / 2 + 1, s, err));
+    }
+    return AS_OK;
+}
+
+static as_code read_text_ids(cli_engine *e, const char *path, const char *model, int32_t **ids,
+                             int *n, cli_env *env, as_err *err)
+{
+    const char *file = NULL;
+    AS_TRY(cli_model_file(&file, model, env, err));
+    const g4_model_options options = {.log = &env->log};
+    AS_TRY(g4_model_open(&e->model, file, &options, err));
+    as_buf text;
+    as_buf_init(&text, MAX_TEXT_BYTES);
+    int32_t *made = NULL;
+    size_t n_made = 0;
+    as_code c = as_read_file(&text, path, err);
+    const unsigned flags = g4_model_info(e->model)->add_bos ? G4_TOK_BOS : 0;
+    if (c == AS_OK)
+        c = g4_tokenize(e->model, as_buf_str(&text), flags, &made, &n_made, err);
+    as_buf_release(&text);
+    if (c == AS_OK && (n_made < 2 || n_made > INT32_MAX))
+        c = as_fail(err, AS_RANGE, "%s: %zu tokens, want at least 2", path, n_made);
+    if (c == AS_OK) {
+        *ids = as_new(env->keep, int32_t, n_made);
+        c = *ids != NULL ? AS_OK : as_nomem(err);
+    }
+    if (c == AS_OK) {
+        memcpy(*ids, made, n_made * sizeof *made);
+        *n = (int)n_made;
+    }
+    free(made);
+    return c;
+}
+
+static as_code print_perplexity(const nll_sum *s, as_err *err)
+{
+    as_buf b;
+    as_buf_init(&b, 4096);
+    as_jw w;
+    as_jw_init(&w, &b);
+    as_jw_begin_object(&w);
+    as_jw_key(&w, "perplexity");
+    as_jw_f64(&w, exp(s->nll / (double)s->count));
+    as_jw_key(&w, "tokens");
+    as_jw_i64(&w, s->count);
+    as_jw_key(&w, "nll");
+    as_jw_f64(&w, s->nll);
+    as_jw_end_object(&w);
+    (void)as_buf_add_byte(&b, '\n');
+    const as_code c = cli_print(as_buf_str(&b), err);
+    as_buf_release(&b);
+    return c;
+}
+
+int model_perplexity(cli_env *env, int argc, char **argv)
+{
+    cli_engine e = {0};
+    const char *text = NULL;
+    const char *ids_path = NULL;
+    int64_t context = 0;
+    cli_flag flags[] = {
+        {.name = "text",
+         .kind = CLI_TEXT,
+         .value = &text,
+         .shown = "FILE",
+         .help = "the text; the start token is put in front if the model has one"},
+        {.name = "ids",
+         .kind = CLI_TEXT,
+         .value = &ids_path,
+         .shown = "FILE",
+         .help = "token ids instead, taken as they are"},
+        {.name = "context",
+         .kind = CLI_INT,
+         .value = &context,
+         .shown = "N",
+         .help = "chunks of N ids, second halves scored; default: one pass",
+         .min = 4,
+         .max = 1 << 20},
+        ENGINE_FLAGS(e),
+    };
+    cli_args a = {.usage = "assay model perplexity MODEL --text FILE [flags]",
+                  .about = "Prints {\"perplexity\", \"tokens\", \"nll\"}: nll is the sum over the "
+                           "scored tokens, in nats.",
+                  .flags = flags,
+                  .n_flags = sizeof flags / sizeof flags[0],
+                  .min_rest = 1,
+                  .max_rest = 1};
+    int code = CLI_OK;
+    if (!cli_begin(&a, argc, argv, env, &code))
+        return code;
+    as_err err = {0};
+    int32_t *ids = NULL;
+    int n = 0;
+    as_code c = AS_OK;
+    if ((text == NULL) == (ids_path == NULL))
+        c = as_fail(&err, AS_RANGE, "give either --text or --ids; usage: %s", a.usage);
+    else if (text != NULL)
+        c = read_text_ids(&e, text, a.rest[0], &ids, &n, env, &err);
+    else
+        c = cli_read_ids(ids_path, &ids, &n, env->keep, &err);
+    const int n_ctx = context != 0 ? (int)context : n;
+    if (c == AS_OK && n < 2)
+        c = as_fail(&err, AS_RANGE, "one token has no perplexity, want at least 2");
+    if (c == AS_OK)
+        c = cli_engine_open(&e, a.rest[0], n_ctx, false, env, &err);
+    if (c == AS_OK) {
+        nll_sum s = {.n_vocab = g4_model_info(e.model)->n_vocab};
+        c = sum_nll(&e, ids, n, (int)context, &s, &err);
+        if (c == AS_OK)
+            c = print_perplexity(&s, &err);
+    }
+    cli_engine_close(&e);
+    return c == AS_OK ? CLI_OK : cli_fail(&err);
+}
+
+/* ---- generate ----------------------------------------------------------------------------------
+ */
+
+typedef struct generation {
+    int64_t n;
+    bool ignore_eos;
+    g4_sampling sampling;
+    int32_t *ids; /* [n] */
+    int n_ids;
+    const char *finish;
+} generation;
+
+static as_code keep_result(void *user, const g4_result *r, int first, int n, as_err *err)
+{
+    (void)first;
+    (void)n;
+    (void)err;
+    *(g4_result *)user = *r;
+    return AS_OK;
+}
+
+static bool is_stop(const g4_info *info, int32_t id)
+{
+    for (int i = 0; i < info->n_stop; i++)
+        if (info->stop[i] == id)
+            return true;
+    return false;
+}
+
+static as_code generate(cli_engine *e, const int32_t *prompt, int n_prompt, generation *g,
+                        as_err *err)
+{
+    const g4_info *info = g4_model_info(e->model);
+    g4_sampler *sampler = g4_sampler_new(&g->sampling);
+    if (sampler == NULL)
+        return as_nomem(err);
+    g4_result r = {0};
+    as_code c = feed(e, prompt, n_prompt, 0, WANT_LAST, keep_result, &r, err);
+    g->finish = "length";
+    while (c == AS_OK && g->n_ids < g->n) {
+        const int32_t id = g4_sample(sampler, r.logits, info->n_vocab, NULL);
+        g->ids[g->n_ids++] = id;
+        if (!g->ignore_eos && is_stop(info, id)) {
+            g->finish = "stop";
+            break;
+        }
+        if (g->n_ids == g->n)
+            break;
+        c = feed(e, &id, 1, (int32_t)(n_prompt + g->n_ids - 1), WANT_LAST, keep_result, &r, err);
+    }
+    g4_sampler_free(sampler);
+    return c;
+}
+
+static as_code print_generation(const cli_engine *e, const generation *g, as_err *err)
+{
+    as_buf text, b;
+    as_buf_init(&text, 0);
+    as_buf_init(&b, 0);
+    as_code c = g4_detokenize(e->model, g->ids, (size_t)g->n_ids, 0, &text, err);
+    if (c == AS_OK) {
+        as_jw w;
+        as_jw_init(&w, &b);
+        as_jw_begin_object(&w);
+        as_jw_key(&w, "ids");
+        as_jw_begin_array(&w);
+        for (int i = 0; i < g->n_ids; i++)
+            as_jw_i64(&w, g->ids[i]);
+        as_jw_end_array(&w);
+        as_jw_key(&w, "text");
+        as_jw_str(&w, as_buf_str(&text));
+        as_jw_key(&w, "finish");
+        as_jw_z(&w, g->finish);
+        as_jw_end_object(&w);
+        (void)as_buf_add_byte(&b, '\n');
+        c = cli_print(as_buf_str(&b), err);
+    }
+    as_buf_release(&text);
+    as_buf_release(&b);
+    return c;
+}
+
+static as_code prompt_ids(cli_engine *e, const char *prompt, bool special, const char *model,
+                          int32_t **ids, int *n, cli_env *env, as_err *err)
+{
+    const char *file = NULL;
+    AS_TRY(cli_model_file(&file, model, env, err));
+    const g4_model_options options = {.log = &env->log};
+    AS_TRY(g4_model_open(&e->model, file, &options, err));
+    int32_t *made = NULL;
+    size_t n_made = 0;
+    const unsigned flags =
+        (g4_model_info(e->model)->add_bos ? G4_TOK_BOS : 0u) | (special ? G4_TOK_SPECIAL : 0u);
+    AS_TRY(g4_tokenize(e->model, as_str_of(prompt), flags, &made, &n_made, err));
+    as_code c = n_made != 0 ? AS_OK : as_fail(err, AS_RANGE, "--prompt is empty");
+    *ids = c == AS_OK ? as_new(env->keep, int32_t, n_made) : NULL;
+    if (c == AS_OK && *ids == NULL)
+        c = as_nomem(err);
+    if (c == AS_OK) {
+        memcpy(*ids, made, n_made * sizeof *made);
+        *n = (int)n_made;
+    }
+    free(made);
+    return c;
+}
+
+int model_generate(cli_env *env, int argc, char **argv)
+{
+    cli_engine e = {0};
+    generation g = {.n = 128};
+    const char *ids_path = NULL;
+    const char *prompt = NULL;
+    bool special = false;
+    int64_t top_k = 0;
+    int64_t seed = 0;
+    cli_flag flags[] = {
+        {.name = "ids",
+         .kind = CLI_TEXT,
+         .value = &ids_path,
+         .shown = "FILE",
+         .help = "prompt as a JSON array of token ids, taken as it is"},
+        {.name = "prompt",
+         .letter = 'p',
+         .kind = CLI_TEXT,
+         .value = &prompt,
+         .shown = "TEXT",
+         .help = "prompt as text; the start token is put in front"},
+        {.name = "special",
+         .kind = CLI_BOOL,
+         .value = &special,
+         .help = "control tokens in --prompt count"},
+        {.name = "n",
+         .letter = 'n',
+         .kind = CLI_INT,
+         .value = &g.n,
+         .shown = "N",
+         .help = "at most so many tokens (default 128)",
+         .min = 1,
+         .max = 1 << 20,
+         .alias = "max-tokens"},
+        {.name = "ignore-eos",
+         .kind = CLI_BOOL,
+         .value = &g.ignore_eos,
+         .help = "go on past stop ids"},
+        {.name = "temperature",
+         .kind = CLI_REAL,
+         .value = &g.sampling.temperature,
+         .shown = "X",
+         .help = "0: greedy (default)",
+         .alias = "temp"},
+        {.name = "top-k",
+         .kind = CLI_INT,
+         .value = &top_k,
+         .shown = "N",
+         .help = "0: all",
+         .min = 0,
+         .max = 1 << 20},
+        {.name = "top-p",
+         .kind = CLI_REAL,
+         .value = &g.sampling.top_p,
+         .shown = "X",
+         .help = "1: off"},
+        {.name = "min-p",
+         .kind = CLI_REAL,
+         .value = &g.sampling.min_p,
+         .shown = "X",
+         .help = "0: off"},
+        {.name = "seed",
+         .kind = CLI_INT,
+         .value = &seed,
+         .shown = "N",
+         .help = "default 0",
+         .min = 0,
+         .max = INT64_MAX},
+        ENGINE_FLAGS(e),
+    };
+    cli_args a = {.usage = "assay model generate MODEL (--ids FILE | --prompt TEXT) [-n N] [flags]",
+                  .about = "Prints {\"ids\", \"text\", \"finish\"}: what comes after the prompt.",
+                  .flags = flags,
+                  .n_flags = sizeof flags / sizeof flags[0],
+                  .min_rest = 1,
+                  .max_rest = 1};
+    int code = CLI_OK;
+    if (!cli_begin(&a, argc, argv, env, &code))
+        return code;
+    g.sampling.top_k = (int)top_k;
+    g.sampling.seed = (uint64_t)seed;
+    as_err err = {0};
+    int32_t *ids = NULL;
+    int n = 0;
+    as_code c = AS_OK;
+    if ((prompt == NULL) == (ids_path == NULL))
+        c = as_fail(&err, AS_RANGE, "give either --ids or --prompt; usage: %s", a.usage);
+    else if (prompt != NULL)
+        c = prompt_ids(&e, prompt, special, a.rest[0], &ids, &n, env, &err);
+    else
+        c = cli_read_ids(ids_path, &ids, &n, env->keep, &err);
+    if (c == AS_OK) {
+        g.ids = as_new(env->keep, int32_t, g.n);
+        c = g.ids != NULL ? AS_OK : as_nomem(&err);
+    }
+    if (c == AS_OK && g.n > INT32_MAX - n)
+        c = as_fail(&err, AS_RANGE, "-n %lld is too many", (long long)g.n);
+    if (c == AS_OK)
+        c = cli_engine_open(&e, a.rest[0], n + (int)g.n, false, env, &err);
+    if (c == AS_OK)
+        c = generate(&e, ids, n, &g, &err);
+    if (c == AS_OK)
+        c = print_generation(&e, &g, &err);
+    cli_engine_close(&e);
+    return c == AS_OK ? CLI_OK : cli_fail(&err);
+}

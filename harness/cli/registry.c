@@ -1,0 +1,24 @@
+/* registry.c — the lists of what this program can do. */
+#include "backend/drivers.h"
+#include "cli/cli.h"
+#include "datasets/importers.h"
+#include "scorers/scorers.h"
+#include "suites/suites.h"
+
+const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, NULL};
+
+const su_suite *const cli_suites[] = {&su_mmlu_pro, &su_aime, &su_smoke_choice, &su_smoke_number,
+                                      NULL};
+
+const cli_command cli_commands[] = {
+    {"run", "ask a model the questions of suites, score and store every answer", cmd_run},
+    {"score", "score a run's stored answers again", cmd_score},
+    {"report", "write tables and plots of runs into a folder", cmd_report},
+    {"ls", "list runs, suites, scorers or backends", cmd_ls},
+    {"show", "look at one run or its samples", cmd_show},
+    {"db", "check or export the database", cmd_db},
+    {"data", "list, import or verify datasets", cmd_data},
+    {"model", "tokenize, generate, logits, perplexity, info", cmd_model},
+    {"doctor", "what this machine and build can do", cmd_doctor},
+    {NULL, NULL, NULL},
+};
