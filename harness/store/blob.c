@@ -1,6 +1,5 @@
 #include "store/store_impl.h"
 
-#include <limits.h>
 #include <string.h>
 
 enum {
@@ -28,7 +27,7 @@ void db_packer_release(db_packer *p)
 
 /* Level 1: texts are packed once and read rarely. Hash memory of 2^13 entries: clearing it is what
  * a reset costs, and most texts have a few hundred bytes. */
-static as_code pack(db_packer *p, as_str text, as_err *err)
+static as_code deflate_text(db_packer *p, as_str text, as_err *err)
 {
     enum { LEVEL = 1, RAW_WINDOW = -15, MEM_LEVEL = 6 };
     if (!p->is_ready) {
@@ -39,7 +38,7 @@ static as_code pack(db_packer *p, as_str text, as_err *err)
     } else {
         (void)deflateReset(&p->deflate);
     }
-    if (text.n > UINT_MAX)
+    if (text.n > PACKED_MAX_BYTES)
         return as_fail(err, AS_RANGE, "store: a text of %zu bytes is too long", text.n);
     const size_t bound = deflateBound(&p->deflate, (uLong)text.n);
     as_buf_reset(&p->out);
@@ -56,36 +55,51 @@ static as_code pack(db_packer *p, as_str text, as_err *err)
     return AS_OK;
 }
 
-static as_code insert(db_conn *c, db_packer *p, as_str text, const as_sha256 *key, as_err *err)
+as_code db_pack(db_packer *p, as_str text, db_packed *out, as_err *err)
 {
-    int codec = CODEC_RAW;
-    as_str data = text;
-    if (text.n >= DB_BLOB_RAW_BYTES) {
-        AS_TRY(pack(p, text, err));
-        if (p->out.n < text.n) {
-            codec = CODEC_DEFLATE;
-            data = as_buf_str(&p->out);
-        }
+    *out = (db_packed){
+        .key = as_sha256_of(text), .codec = CODEC_RAW, .raw_bytes = text.n, .data = text};
+    if (text.n < DB_BLOB_RAW_BYTES)
+        return AS_OK;
+    AS_TRY(deflate_text(p, text, err));
+    if (p->out.n < text.n) {
+        out->codec = CODEC_DEFLATE;
+        out->data = as_buf_str(&p->out);
     }
+    return AS_OK;
+}
+
+as_code db_blob_insert(db_conn *c, const db_packed *packed, as_err *err)
+{
     db_args a;
-    AS_TRY(
-        db_prepare(c, "INSERT INTO blob(sha256, codec, raw_bytes, data) VALUES(?,?,?,?)", &a, err));
-    db_sha(&a, key);
-    db_i64(&a, codec);
-    db_i64(&a, (int64_t)text.n);
-    db_bytes(&a, data.p, data.n);
+    AS_TRY(db_prepare(c,
+                      "INSERT INTO blob(sha256, codec, raw_bytes, data) VALUES(?,?,?,?)"
+                      " ON CONFLICT DO NOTHING",
+                      &a, err));
+    db_sha(&a, &packed->key);
+    db_i64(&a, packed->codec);
+    db_i64(&a, (int64_t)packed->raw_bytes);
+    db_bytes(&a, packed->data.p, packed->data.n);
     return db_run_args(&a, err);
 }
 
-as_code db_blob_put(db_conn *c, db_packer *p, as_str text, as_sha256 *key, as_err *err)
+as_code db_blob_put_new(db_conn *c, db_packer *p, as_str text, as_sha256 *key, as_err *err)
 {
-    *key = as_sha256_of(text);
+    db_packed packed;
+    AS_TRY(db_pack(p, text, &packed, err));
+    *key = packed.key;
+    return db_blob_insert(c, &packed, err);
+}
+
+as_code db_blob_has(db_conn *c, const as_sha256 *key, bool *has, as_err *err)
+{
     db_args a;
     AS_TRY(db_prepare(c, "SELECT 1 FROM blob WHERE sha256 = ?", &a, err));
     db_sha(&a, key);
     int64_t is_there = 0;
     AS_TRY(db_one_i64(&a, 0, &is_there, err));
-    return is_there != 0 ? AS_OK : insert(c, p, text, key, err);
+    *has = is_there != 0;
+    return AS_OK;
 }
 
 as_code db_blob_put_shared(db_conn *c, db_packer *p, as_str text, as_sha256 *key, as_err *err)
@@ -95,7 +109,11 @@ as_code db_blob_put_shared(db_conn *c, db_packer *p, as_str text, as_sha256 *key
         return AS_OK;
     }
     p->has_last = false;
-    AS_TRY(db_blob_put(c, p, text, key, err));
+    *key = as_sha256_of(text);
+    bool has = false;
+    AS_TRY(db_blob_has(c, key, &has, err));
+    if (!has)
+        AS_TRY(db_blob_put_new(c, p, text, key, err));
     as_buf_reset(&p->last);
     p->has_last = text.n <= SHARED_MAX_BYTES && as_buf_add(&p->last, text) == AS_OK;
     p->last_sha = *key;

@@ -1,6 +1,7 @@
 #include "store/store_impl.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/json.h"
 
@@ -41,33 +42,87 @@ static size_t count_pages(const db_task_spec *spec)
     return (spec->n_samples + DB_PAGE_ITEMS - 1) / DB_PAGE_ITEMS;
 }
 
-static as_code write_pages(db_writer *w, int64_t task_id, const db_task_spec *spec, as_err *err)
+/* Packing the pages takes as long as storing the items, so it has a thread of its own meanwhile;
+ * the writer then takes the pages in order. */
+typedef struct page_maker {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    db_packed *pages; /* data: one block each, free()d by the writer */
+    size_t n_ready;
+    as_err err; /* code other than AS_OK: no more pages will come */
+    const db_task_spec *spec;
+} page_maker;
+
+static as_code make_page(const db_task_spec *spec, size_t page, db_packer *packer, as_buf *text,
+                         db_packed *out, as_err *err)
 {
+    page_text(text, spec->samples + page * DB_PAGE_ITEMS, page_size(spec, page));
+    AS_TRY(as_buf_ok(text, err));
+    AS_TRY(db_pack(packer, as_buf_str(text), out, err));
+    char *copy = malloc(out->data.n + 1);
+    if (copy == NULL)
+        return as_nomem(err);
+    memcpy(copy, out->data.p, out->data.n);
+    out->data.p = copy;
+    return AS_OK;
+}
+
+static void *make_pages(void *arg)
+{
+    page_maker *m = arg;
+    db_packer packer;
     as_buf text;
+    db_packer_init(&packer);
     as_buf_init(&text, (size_t)1 << 30);
-    as_code c = AS_OK;
-    for (size_t page = 0; c == AS_OK && page < count_pages(spec); page++) {
-        as_sha256 key;
-        page_text(&text, spec->samples + page * DB_PAGE_ITEMS, page_size(spec, page));
-        c = as_buf_ok(&text, err);
-        if (c == AS_OK)
-            c = db_blob_put(&w->conn, &w->packer, as_buf_str(&text), &key, err);
-        db_args a = {0};
-        if (c == AS_OK)
-            c = db_prepare(&w->conn, "INSERT INTO item_page(task_id, page, texts) VALUES(?,?,?)",
-                           &a, err);
-        if (c != AS_OK)
-            break;
-        db_i64(&a, task_id);
-        db_i64(&a, (int64_t)page);
-        db_sha(&a, &key);
-        c = db_run_args(&a, err);
+    as_err err = {0};
+    for (size_t page = 0; page < count_pages(m->spec) && err.code == AS_OK; page++) {
+        db_packed made = {0};
+        (void)make_page(m->spec, page, &packer, &text, &made, &err);
+        (void)pthread_mutex_lock(&m->lock);
+        m->err = err;
+        m->pages[page] = made;
+        m->n_ready += err.code == AS_OK ? 1 : 0;
+        (void)pthread_cond_signal(&m->changed);
+        (void)pthread_mutex_unlock(&m->lock);
     }
     as_buf_release(&text);
+    db_packer_release(&packer);
+    return NULL;
+}
+
+static as_code take_page(page_maker *m, size_t page, db_packed *out, as_err *err)
+{
+    (void)pthread_mutex_lock(&m->lock);
+    while (m->n_ready <= page && m->err.code == AS_OK)
+        (void)pthread_cond_wait(&m->changed, &m->lock);
+    const bool is_there = m->n_ready > page;
+    if (is_there)
+        *out = m->pages[page];
+    else if (err != NULL)
+        *err = m->err;
+    const as_code c = is_there ? AS_OK : m->err.code;
+    (void)pthread_mutex_unlock(&m->lock);
     return c;
 }
 
-as_code db_items_write(db_writer *w, int64_t task_id, const db_task_spec *spec, as_err *err)
+static as_code write_pages(db_writer *w, int64_t task_id, page_maker *m, as_err *err)
+{
+    for (size_t page = 0; page < count_pages(m->spec); page++) {
+        db_packed packed;
+        AS_TRY(take_page(m, page, &packed, err));
+        AS_TRY(db_blob_insert(&w->conn, &packed, err));
+        db_args a;
+        AS_TRY(db_prepare(&w->conn, "INSERT INTO item_page(task_id, page, texts) VALUES(?,?,?)", &a,
+                          err));
+        db_i64(&a, task_id);
+        db_i64(&a, (int64_t)page);
+        db_sha(&a, &packed.key);
+        AS_TRY(db_run_args(&a, err));
+    }
+    return AS_OK;
+}
+
+static as_code write_items(db_writer *w, int64_t task_id, const db_task_spec *spec, as_err *err)
 {
     for (size_t i = 0; i < spec->n_samples; i++) {
         const as_sample *s = &spec->samples[i];
@@ -85,7 +140,33 @@ as_code db_items_write(db_writer *w, int64_t task_id, const db_task_spec *spec, 
         db_str(&a, s->origin);
         AS_TRY(db_run_args(&a, err));
     }
-    return write_pages(w, task_id, spec, err);
+    return AS_OK;
+}
+
+as_code db_items_write(db_writer *w, int64_t task_id, const db_task_spec *spec, as_err *err)
+{
+    page_maker m = {.spec = spec};
+    m.pages = calloc(count_pages(spec) + 1, sizeof *m.pages);
+    if (m.pages == NULL)
+        return as_nomem(err);
+    (void)pthread_mutex_init(&m.lock, NULL);
+    (void)pthread_cond_init(&m.changed, NULL);
+    pthread_t maker;
+    as_code c = AS_OK;
+    if (pthread_create(&maker, NULL, make_pages, &m) == 0) {
+        c = write_items(w, task_id, spec, err);
+        if (c == AS_OK)
+            c = write_pages(w, task_id, &m, err);
+        (void)pthread_join(maker, NULL);
+    } else {
+        c = as_fail(err, AS_IO, "store: cannot start a thread");
+    }
+    for (size_t i = 0; i < m.n_ready; i++)
+        free((void *)(uintptr_t)m.pages[i].data.p);
+    free(m.pages);
+    (void)pthread_cond_destroy(&m.changed);
+    (void)pthread_mutex_destroy(&m.lock);
+    return c;
 }
 
 as_code db_items_hash(const db_task_spec *spec, as_sha256 *out, as_err *err)

@@ -216,6 +216,8 @@ as_code db_open(db_store **out, const char *path, db_mode mode, const as_log *lo
     db->log = log;
     db->path = strdup(path);
     db_packer_init(&db->writer.packer);
+    db_packer_init(&db->helper);
+    (void)pthread_mutex_init(&db->helper_lock, NULL);
     as_code c = db->path != NULL ? AS_OK : as_nomem(err);
     if (c == AS_OK && mode != DB_READ)
         c = open_writer(db, err);
@@ -241,6 +243,8 @@ void db_close(db_store *db)
     db_conn_close(&db->read);
     db_conn_close(&db->writer.conn); /* last: the one that can empty the log */
     db_packer_release(&db->writer.packer);
+    db_packer_release(&db->helper);
+    (void)pthread_mutex_destroy(&db->helper_lock);
     free(db->path);
     free(db);
 }

@@ -28,7 +28,7 @@ static as_code write_job(db_writer *w, const db_job *job, as_err *err)
 {
     switch (job->kind) {
     case DB_JOB_RECORD:
-        return db_write_record(w, &job->record, err);
+        return db_write_record(w, job, err);
     case DB_JOB_SCORE:
         return db_write_score(w, &job->record, err);
     case DB_JOB_CALL:
@@ -197,10 +197,34 @@ static as_code take_failure(db_queue *q, as_err *err)
     return q->failure.code;
 }
 
+static bool is_behind(db_queue *q)
+{
+    enum { MANY = DB_QUEUE_ROWS / 4 };
+    (void)pthread_mutex_lock(&q->lock);
+    const bool is = q->n_jobs >= MANY;
+    (void)pthread_mutex_unlock(&q->lock);
+    return is;
+}
+
+/* Packing the answer is half of the writer's work. When it falls behind, whoever brings records
+ * does that half, instead of waiting for room in the queue. */
+static db_job *make_job(db_store *db, const db_record *record, db_job_kind kind)
+{
+    if (kind != DB_JOB_RECORD || record->response.text.n == 0 || !is_behind(&db->queue) ||
+        pthread_mutex_trylock(&db->helper_lock) != 0)
+        return db_job_copy(record, kind, NULL);
+    db_packed packed;
+    db_job *job = NULL;
+    if (db_pack(&db->helper, record->response.text, &packed, NULL) == AS_OK)
+        job = db_job_copy(record, kind, &packed);
+    (void)pthread_mutex_unlock(&db->helper_lock);
+    return job != NULL ? job : db_job_copy(record, kind, NULL);
+}
+
 static as_code put(db_store *db, const db_record *record, db_job_kind kind, as_err *err)
 {
     AS_TRY(db_need_writer(db, err));
-    db_job *job = db_job_copy(record, kind);
+    db_job *job = make_job(db, record, kind);
     if (job == NULL)
         return as_nomem(err);
     db_queue *q = &db->queue;

@@ -36,9 +36,11 @@ static char *move_text(as_str *s, char *at)
     return at + s->n;
 }
 
-db_job *db_job_copy(const db_record *record, db_job_kind kind)
+db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *answer)
 {
     db_record r = *record;
+    if (answer != NULL)
+        r.response.text = answer->data; /* what is copied in its place */
     as_str *texts[MAX_TEXTS];
     const int n_texts = texts_of(&r, texts);
     const size_t n_tries = r.n_failed > 0 ? (size_t)r.n_failed : 0;
@@ -63,5 +65,10 @@ db_job *db_job_copy(const db_record *record, db_job_kind kind)
     r.failed = n_tries != 0 ? tries : NULL;
     r.n_failed = (int)n_tries;
     *job = (db_job){.kind = kind, .record = r};
+    if (answer != NULL) {
+        job->answer = *answer;
+        job->answer.data = r.response.text;
+        job->has_answer = true;
+    }
     return job;
 }

@@ -89,9 +89,21 @@ typedef struct db_packer {
 
 void db_packer_init(db_packer *p);
 void db_packer_release(db_packer *p);
-/* Stores the text unless it is there. */
-as_code db_blob_put(db_conn *c, db_packer *p, as_str text, as_sha256 *key, as_err *err);
-/* The same for texts that tend to come again and again. */
+/* A text as it is stored; data borrows from the text or the packer. */
+typedef struct db_packed {
+    as_sha256 key;
+    int codec;
+    size_t raw_bytes;
+    as_str data;
+} db_packed;
+
+as_code db_pack(db_packer *p, as_str text, db_packed *out, as_err *err);
+/* Nothing happens if it is there. */
+as_code db_blob_insert(db_conn *c, const db_packed *packed, as_err *err);
+as_code db_blob_has(db_conn *c, const as_sha256 *key, bool *has, as_err *err);
+/* For texts that are hardly ever there already (answers): packs without looking. */
+as_code db_blob_put_new(db_conn *c, db_packer *p, as_str text, as_sha256 *key, as_err *err);
+/* For texts that come again and again (prefixes): looks first, and remembers the last one. */
 as_code db_blob_put_shared(db_conn *c, db_packer *p, as_str text, as_sha256 *key, as_err *err);
 /* Appends the text of a row (codec, raw_bytes, data). AS_INTEGRITY if it does not unpack. */
 as_code db_blob_unpack(int codec, int64_t raw_bytes, as_str data, as_buf *out, as_err *err);
@@ -133,6 +145,8 @@ struct db_store {
     db_conn read;
     db_writer writer;
     db_queue queue;
+    pthread_mutex_t helper_lock; /* guards helper: callers of db_put pack with it (queue.c) */
+    db_packer helper;
 };
 
 as_code db_queue_start(db_store *db, as_err *err);
@@ -151,6 +165,9 @@ struct db_job {
     db_job *next;
     db_job_kind kind;
     db_record record; /* RECORD, SCORE (identity and score); texts lie behind the job */
+    /* RECORD: the answer, if the caller of db_put has packed it; record.response.text is void */
+    bool has_answer;
+    db_packed answer;
     /* CALL: lives on the stack of the waiting caller */
     db_call_fn fn;
     void *user;
@@ -159,12 +176,13 @@ struct db_job {
     bool is_done;
 };
 
-/* One block of memory for the record and all its texts; free() frees all. NULL: out of memory. */
-db_job *db_job_copy(const db_record *record, db_job_kind kind);
+/* answer: NULL, or the answer in packed form, which is copied instead.
+ * One block of memory for the record and all its texts; free() frees all. NULL: out of memory. */
+db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *answer);
 
 /* ---- write.c: inside a transaction, on the writer thread ---------------------------------------
  */
-as_code db_write_record(db_writer *w, const db_record *record, as_err *err);
+as_code db_write_record(db_writer *w, const db_job *job, as_err *err);
 as_code db_write_score(db_writer *w, const db_record *record, as_err *err);
 as_code db_write_seen(db_writer *w, as_err *err);
 

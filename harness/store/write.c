@@ -62,11 +62,12 @@ static as_code put_text(db_writer *w, as_str text, as_sha256 *room, const as_sha
     if (text.n == 0)
         return AS_OK;
     *key = room;
-    return db_blob_put(&w->conn, &w->packer, text, room, err);
+    return db_blob_put_new(&w->conn, &w->packer, text, room, err);
 }
 
-static as_code write_last_try(db_writer *w, const db_record *r, as_err *err)
+static as_code write_last_try(db_writer *w, const db_job *job, as_err *err)
 {
+    const db_record *r = &job->record;
     const as_response *p = &r->response;
     as_sha256 room[4];
     const as_sha256 *prefix = NULL;
@@ -79,7 +80,12 @@ static as_code write_last_try(db_writer *w, const db_record *r, as_err *err)
     }
     AS_TRY(put_text(w, r->prompt, &room[1], &prompt, err));
     AS_TRY(put_text(w, p->reasoning, &room[2], &reasoning, err));
-    AS_TRY(put_text(w, p->text, &room[3], &answer, err));
+    if (job->has_answer) {
+        answer = &job->answer.key;
+        AS_TRY(db_blob_insert(&w->conn, &job->answer, err));
+    } else {
+        AS_TRY(put_text(w, p->text, &room[3], &answer, err));
+    }
     db_args a;
     AS_TRY(db_prepare(&w->conn, insert_attempt, &a, err));
     db_i64(&a, r->task_id);
@@ -136,13 +142,25 @@ static as_code write_score(db_writer *w, const db_record *r, int64_t try_no, as_
     return db_run_args(&a, err);
 }
 
-as_code db_write_record(db_writer *w, const db_record *record, as_err *err)
+static as_code insert_tries(db_writer *w, const db_job *job, as_err *err)
 {
-    AS_TRY(forget_attempt(w, record, err));
-    for (int i = 0; i < record->n_failed; i++)
-        AS_TRY(write_failed_try(w, record, i, err));
-    AS_TRY(write_last_try(w, record, err));
-    return write_score(w, record, record->n_failed, err);
+    for (int i = 0; i < job->record.n_failed; i++)
+        AS_TRY(write_failed_try(w, &job->record, i, err));
+    return write_last_try(w, job, err);
+}
+
+/* Hardly ever is there an earlier answer; where there is, its try 0 stands in the way of ours. */
+as_code db_write_record(db_writer *w, const db_job *job, as_err *err)
+{
+    as_err first = {0};
+    as_code c = insert_tries(w, job, &first);
+    if (c == AS_INTEGRITY) {
+        AS_TRY(forget_attempt(w, &job->record, err));
+        c = insert_tries(w, job, err);
+    } else if (c != AS_OK && err != NULL) {
+        *err = first;
+    }
+    return c != AS_OK ? c : write_score(w, &job->record, job->record.n_failed, err);
 }
 
 as_code db_write_score(db_writer *w, const db_record *record, as_err *err)
