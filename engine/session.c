@@ -14,6 +14,7 @@ enum {
     MAX_BATCH = 1 << 14,
     MAX_SEQS = 1 << 12,
     MAX_THREADS = 256,
+    MAX_POSITION = 1 << 24, /* f32 counts exactly up to here; a sequence may start anywhere */
 };
 
 /* ---- options and memory ---------------------------------------------------------------------- */
@@ -323,10 +324,9 @@ static as_code check_rows(g4_session *s, const g4_row *rows, int n_rows, as_err 
         if (row->token < 0 || row->token >= c->n_vocab)
             return as_fail(err, AS_RANGE, "decode: row %d: token %d, want 0 to %d", r, row->token,
                            c->n_vocab - 1);
-        if (row->pos < 0 || row->pos >= c->n_ctx_train)
-            return as_fail(err, AS_RANGE,
-                           "decode: row %d: position %d, the model was made for 0 to %d", r,
-                           row->pos, c->n_ctx_train - 1);
+        if (row->pos < 0 || row->pos >= MAX_POSITION)
+            return as_fail(err, AS_RANGE, "decode: row %d: position %d, want 0 to %d", r, row->pos,
+                           MAX_POSITION - 1);
         const int held = g4_kv_seq_rows(s->kv, row->seq);
         const int new_rows = s->seq_rows[row->seq];
         if (new_rows == 0)

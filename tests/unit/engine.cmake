@@ -1,0 +1,4 @@
+# The computing side of the engine: kernels, model, sessions, sampling.
+set(ENGINE_SUPPORT ${CMAKE_CURRENT_LIST_DIR}/engine_support.c)
+as_test(test_engine_golden ${CMAKE_CURRENT_LIST_DIR}/test_engine_golden.c ${ENGINE_SUPPORT}
+  DEPS as_engine as_base m LABELS engine TIMEOUT 120)
