@@ -10,7 +10,6 @@
 #include <math.h>
 
 #include "base/pyrandom.h"
-#include "base/stats.h"
 #include "suites/prompt.h"
 #include "suites/summary.h"
 
@@ -349,21 +348,22 @@ static as_code put_metrics(const as_metric **out, int *n, const tally *t, double
     return AS_OK;
 }
 
+/* The macro mean is a plain sum in order of name, as Python's sum() has it, to its last digit. */
 static as_code put_groups(as_summary *s, const tally *all, double *macro, as_arena *keep,
                           as_err *err)
 {
     as_group *groups = as_new(keep, as_group, s->n_groups);
-    double *level2 = as_new(keep, double, s->n_groups);
-    if (groups == NULL || level2 == NULL)
+    if (groups == NULL)
         return as_nomem(err);
+    double sum = 0;
     for (int g = 0; g < s->n_groups; g++) {
         const tally *t = &all[1 + g];
         groups[g] = s->groups[g];
-        level2[g] = (double)t->right[1] / (double)t->n;
+        sum += (double)t->right[1] / (double)t->n;
         AS_TRY(put_metrics(&groups[g].metrics, &groups[g].n_metrics, t,
                            (double)t->save_res / (double)t->n, NULL, keep, err));
     }
-    *macro = as_mean(level2, (size_t)s->n_groups);
+    *macro = s->n_groups > 0 ? sum / s->n_groups : (double)NAN;
     s->groups = groups;
     return AS_OK;
 }
