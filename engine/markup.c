@@ -10,7 +10,11 @@ static int compare_pieces(const void *a, const void *b)
     const g4_markup_piece *x = a;
     const g4_markup_piece *y = b;
     const int c = as_str_cmp(x->text, y->text);
-    return c != 0 ? c : (x->id > y->id) - (x->id < y->id);
+    if (c != 0)
+        return c;
+    if (x->is_control != y->is_control)
+        return x->is_control ? -1 : 1;
+    return (x->id > y->id) - (x->id < y->id);
 }
 
 void g4_markup_init(g4_markup *m, g4_markup_piece *pieces, size_t n)

@@ -38,7 +38,8 @@ typedef struct g4_span {
     int32_t id;
 } g4_span;
 
-/* Takes over pieces (malloc'ed), sorts them; of equal texts the largest id stays. */
+/* Takes over pieces (malloc'ed), sorts them; of equal texts one stays: the
+ * user-defined one with the largest id, else the control piece with the largest id. */
 void g4_markup_init(g4_markup *m, g4_markup_piece *pieces, size_t n);
 void g4_markup_release(g4_markup *m);
 /* All matches in ascending order, none overlapping. */

@@ -201,6 +201,8 @@ static as_code encode_word(encoder *e, as_err *err)
 
 static as_code add_to_word(encoder *e, const char *p, size_t n, as_err *err)
 {
+    if (n == 0)
+        return AS_OK;
     void *word = e->word;
     AS_TRY(reserve(&word, e->n_word, n, &e->word_cap, 1, err));
     e->word = word;
