@@ -348,23 +348,38 @@ static as_code put_metrics(const as_metric **out, int *n, const tally *t, double
     return AS_OK;
 }
 
-/* The macro mean is a plain sum in order of name, as Python's sum() has it, to its last digit. */
-static as_code put_groups(as_summary *s, const tally *all, double *macro, as_arena *keep,
-                          as_err *err)
+static as_code put_groups(as_summary *s, const tally *all, as_arena *keep, as_err *err)
 {
     as_group *groups = as_new(keep, as_group, s->n_groups);
     if (groups == NULL)
         return as_nomem(err);
-    double sum = 0;
     for (int g = 0; g < s->n_groups; g++) {
         const tally *t = &all[1 + g];
         groups[g] = s->groups[g];
-        sum += (double)t->right[1] / (double)t->n;
         AS_TRY(put_metrics(&groups[g].metrics, &groups[g].n_metrics, t,
                            (double)t->save_res / (double)t->n, NULL, keep, err));
     }
-    *macro = s->n_groups > 0 ? sum / s->n_groups : (double)NAN;
     s->groups = groups;
+    return AS_OK;
+}
+
+/* A plain sum over the subjects as they first occur: to the last digit what a loop over a recorded
+ * file gives. */
+static as_code macro_mean(double *out, const tally *all, const su_grouping *by, size_t n_rows,
+                          as_arena *keep, as_err *err)
+{
+    bool *is_seen = as_new(keep, bool, by->n);
+    if (is_seen == NULL)
+        return as_nomem(err);
+    double sum = 0;
+    for (size_t i = 0; i < n_rows; i++) {
+        const int g = by->of[i];
+        if (g < 0 || is_seen[g])
+            continue;
+        is_seen[g] = true;
+        sum += (double)all[1 + g].right[1] / (double)all[1 + g].n;
+    }
+    *out = by->n > 0 ? sum / by->n : (double)NAN;
     return AS_OK;
 }
 
@@ -382,7 +397,8 @@ static as_code mmlu_summarise(const su_task *task, const as_result *rows, size_t
         return as_nomem(err);
     tally_levels(all, rows, n, by.of);
     tally_save_res(all, rows, n, by.of, by.n);
-    AS_TRY(put_groups(&s, all, &macro, keep, err));
+    AS_TRY(put_groups(&s, all, keep, err));
+    AS_TRY(macro_mean(&macro, all, &by, n, keep, err));
     const double share =
         all[0].n > 0 ? (double)all[0].save_res / ((double)all[0].n + 0.000001) : (double)NAN;
     AS_TRY(put_metrics(&s.metrics, &s.n_metrics, &all[0], share, &macro, keep, err));
