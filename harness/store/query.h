@@ -21,6 +21,7 @@ typedef struct db_task_row {
     /* the stored summary; has_summary false until the run has finished once */
     bool has_summary;
     as_summary summary;
+    as_str protocol_json;
 } db_task_row;
 
 typedef struct db_run_row {

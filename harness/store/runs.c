@@ -152,7 +152,7 @@ static as_code read_summary(db_store *db, int64_t task_id, bool with_groups, db_
  */
 
 static const char select_tasks[] =
-    "SELECT t.id, p.suite, p.name, t.scorer, d.name, d.revision, d.content_sha256,"
+    "SELECT t.id, p.suite, p.name, t.scorer, d.name, d.revision, d.content_sha256, p.json,"
     " t.scorer_version, t.n_items * t.repeats, t.repeats,"
     " (SELECT count(*) FROM attempt a WHERE a.task_id = t.id AND a.counts = 1)"
     " FROM task t JOIN protocol p ON p.id = t.protocol_id JOIN dataset d ON d.id = t.dataset_id"
@@ -161,13 +161,14 @@ static const char select_tasks[] =
 static as_code read_task(const db_args *a, db_task_row *out, as_arena *keep, as_err *err)
 {
     db_task_row t = {.id = db_col_i64(a, 0, 0),
-                     .scorer_version = (int)db_col_i64(a, 7, 0),
-                     .n_planned = db_col_i64(a, 8, 0),
-                     .repeats = (int)db_col_i64(a, 9, 0),
-                     .n_done = db_col_i64(a, 10, 0)};
-    as_str *const texts[] = {&t.suite,   &t.protocol,         &t.scorer,
-                             &t.dataset, &t.dataset_revision, &t.dataset_sha256};
-    for (int i = 0; i < 6; i++)
+                     .scorer_version = (int)db_col_i64(a, 8, 0),
+                     .n_planned = db_col_i64(a, 9, 0),
+                     .repeats = (int)db_col_i64(a, 10, 0),
+                     .n_done = db_col_i64(a, 11, 0)};
+    as_str *const texts[] = {&t.suite,        &t.protocol,         &t.scorer,
+                             &t.dataset,      &t.dataset_revision, &t.dataset_sha256,
+                             &t.protocol_json};
+    for (int i = 0; i < 7; i++)
         AS_TRY(db_col_keep(a, i + 1, texts[i], keep, err));
     *out = t;
     return AS_OK;

@@ -265,6 +265,7 @@ static const char *const version_1[] = {
     " PRIMARY KEY(run_id, session, sample)"
     ") STRICT, WITHOUT ROWID",
 
+    "CREATE INDEX item_by_name ON item(task_id, item)",
     "CREATE INDEX event_by_run ON event(run_id)",
 
     /* The circumstances of every task in one row. */
