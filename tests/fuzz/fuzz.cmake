@@ -1,0 +1,3 @@
+# One line per parser of outside bytes; the corpus is tests/fuzz/corpus/<name>.
+as_fuzz(fuzz_gguf fuzz/fuzz_gguf.c DEPS as_engine as_base)
+as_fuzz(fuzz_tokenizer fuzz/fuzz_tokenizer.c DEPS as_engine as_base)
