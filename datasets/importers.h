@@ -7,8 +7,10 @@
  *                  "cot_content"}; splits "test" and "validation" (the few-shot examples).
  *            Reads TIGER-Lab/MMLU-Pro's columns, "question_id" an integer. Rows with a
  * "cot_content" are validation rows, and so are all rows of a file with "validation" in its name.
- *            Options "N/A" behind the others are padding of old revisions and dropped; answer and
- *            answer_index must agree. Text stays as it is, blanks at both ends too.
+ *            Options "N/A" behind the others are padding of old revisions and dropped. "answer" is
+ *            the key; "answer_index" is kept as it is, for the official random guess compares with
+ *            it, and in one public row (3983) it names another option. Text stays as it is, blanks
+ *            at both ends too.
  * aime       Rows  {"id":"2024-I-1","year","part":"I","number":1,"problem","answer":204}; one split
  *                  a year, named by it.
  *            Reads this form and the columns of the usual Hugging Face sets (HuggingFaceH4,

@@ -48,9 +48,17 @@ typedef struct subject {
     size_t end[MAX_SHOT + 1];
 } subject;
 
+/* A row whose answer_index is not its letter's (3983 of the public set: C, but 1). */
+typedef struct odd_row {
+    as_str id, letter;
+    int answer_index;
+} odd_row;
+
 typedef struct state {
     subject subjects[MAX_SUBJECTS];
     int n;
+    odd_row *odd;
+    int n_odd;
 } state;
 
 /* ----------------------------------------------------------------------------- prompts */
@@ -200,19 +208,33 @@ static as_code read_sample(as_sample *out, const as_json *row, as_arena *keep, a
     return su_row_strs(&out->choices, &out->n_choices, row, "options", keep, err);
 }
 
+static as_code note_odd(state *st, const as_sample *sample, const as_json *row, as_err *err)
+{
+    int64_t index = 0;
+    AS_TRY(as_json_need_i64(row, "answer_index", 0, N_LETTERS - 1, &index, err));
+    if (sample->target.n != 1 || sample->target.p[0] - 'A' != index)
+        st->odd[st->n_odd++] = (odd_row){sample->id, sample->target, (int)index};
+    return AS_OK;
+}
+
 static as_code load_samples(su_task *out, const su_load_options *options, as_arena *keep,
                             as_err *err)
 {
+    state *st = out->state;
     ds_rows rows = {0};
     AS_TRY(ds_load(options->data_root, "mmlu_pro", "test", &rows, err));
     as_sample *samples = as_new(keep, as_sample, rows.n);
-    as_code c = samples != NULL ? AS_OK : as_nomem(err);
+    st->odd = as_new(keep, odd_row, rows.n);
+    as_code c = samples != NULL && st->odd != NULL ? AS_OK : as_nomem(err);
     if (c == AS_OK && rows.n == 0)
         c = as_fail(err, AS_RANGE,
                     "mmlu_pro: the dataset has no test rows: import them with `assay data import "
                     "mmlu_pro FILE…` (JSON Lines or row pages of TIGER-Lab/MMLU-Pro, split test)");
-    for (size_t i = 0; c == AS_OK && i < rows.n; i++)
+    for (size_t i = 0; c == AS_OK && i < rows.n; i++) {
         c = read_sample(&samples[i], rows.row[i], keep, err);
+        if (c == AS_OK)
+            c = note_odd(st, &samples[i], rows.row[i], err);
+    }
     out->samples = samples;
     out->n_samples = rows.n;
     ds_rows_free(&rows);
@@ -240,13 +262,13 @@ static as_code mmlu_load(su_task *out, const su_suite *suite, const su_protocol 
         return c;
     }
     AS_TRY(su_only_splits(&task.dataset, options->want_prompts ? both : test_only, keep, err));
-    AS_TRY(load_samples(&task, options, keep, err));
     state *st = as_new(keep, state, 1);
     if (st == NULL)
         return as_nomem(err);
+    task.state = st;
+    AS_TRY(load_samples(&task, options, keep, err));
     if (options->want_prompts)
         AS_TRY(load_examples(st, &task, options, keep, err));
-    task.state = st;
     *out = task;
     return AS_OK;
 }
@@ -274,6 +296,17 @@ static int gold_of(const as_result *r)
     return r->score.target.n == 1 ? r->score.target.p[0] - 'A' : -1;
 }
 
+/* What save_res compares its random number with. A recorded key that differs from the dataset's
+ * letter comes with an index that is not known; it is taken to be the letter's. */
+static int index_of(const su_task *task, const as_result *r)
+{
+    const state *st = task != NULL ? task->state : NULL;
+    for (int i = 0; st != NULL && i < st->n_odd; i++)
+        if (as_str_eq(st->odd[i].id, r->item) && as_str_eq(st->odd[i].letter, r->score.target))
+            return st->odd[i].answer_index;
+    return gold_of(r);
+}
+
 /* compute_accuracy.py. all[0] is the total, all[1 + g] group g. */
 static void tally_levels(tally *all, const as_result *rows, size_t n, const int *group_of)
 {
@@ -296,23 +329,27 @@ static void tally_levels(tally *all, const as_result *rows, size_t n, const int 
     }
 }
 
+static int guess_of(as_pyrandom *rng, const as_result *r)
+{
+    return (int)as_pyrandom_int(rng, 0, (r->n_choices > 0 ? r->n_choices : N_LETTERS) - 1);
+}
+
 /* evaluate_from_local.py: group by group, each twice, the second result stays. */
-static void tally_save_res(tally *all, const as_result *rows, size_t n, const int *group_of,
-                           int n_groups)
+static void tally_save_res(tally *all, const su_task *task, const as_result *rows, size_t n,
+                           const su_grouping *by)
 {
     as_pyrandom rng;
     as_pyrandom_seed(&rng, SEED);
-    for (int g = 0; g < n_groups; g++) {
+    for (int g = 0; g < by->n; g++) {
         for (int round = 0; round < 2; round++) {
             all[1 + g].save_res = 0;
             for (size_t i = 0; i < n; i++) {
-                if (group_of[i] != g)
+                if (by->of[i] != g)
                     continue;
-                const int n_choices = rows[i].n_choices > 0 ? rows[i].n_choices : N_LETTERS;
                 const int answer = answer_of(&rows[i], 1);
-                const int pick =
-                    answer >= 0 ? answer : (int)as_pyrandom_int(&rng, 0, n_choices - 1);
-                all[1 + g].save_res += pick == gold_of(&rows[i]) ? 1 : 0;
+                all[1 + g].save_res += answer >= 0
+                                           ? answer == gold_of(&rows[i])
+                                           : guess_of(&rng, &rows[i]) == index_of(task, &rows[i]);
             }
         }
         all[0].save_res += all[1 + g].save_res;
@@ -386,7 +423,6 @@ static as_code macro_mean(double *out, const tally *all, const su_grouping *by, 
 static as_code mmlu_summarise(const su_task *task, const as_result *rows, size_t n, as_summary *out,
                               as_arena *keep, as_err *err)
 {
-    (void)task;
     as_summary s = {0};
     su_grouping by = {0};
     double macro = NAN;
@@ -396,7 +432,7 @@ static as_code mmlu_summarise(const su_task *task, const as_result *rows, size_t
     if (all == NULL)
         return as_nomem(err);
     tally_levels(all, rows, n, by.of);
-    tally_save_res(all, rows, n, by.of, by.n);
+    tally_save_res(all, task, rows, n, &by);
     AS_TRY(put_groups(&s, all, keep, err));
     AS_TRY(macro_mean(&macro, all, &by, n, keep, err));
     const double share =
