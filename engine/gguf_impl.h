@@ -1,7 +1,8 @@
 #ifndef ENGINE_GGUF_IMPL_H
 #define ENGINE_GGUF_IMPL_H
 /*
- * gguf_impl.h — what gguf.c (reading a file) and gguf_values.c (reading its metadata) share.
+ * gguf_impl.h — what gguf.c (files of a set), gguf_read.c (one file) and gguf_values.c (metadata)
+ * share.
  */
 #include "engine/gguf.h"
 
@@ -40,6 +41,14 @@ static inline uint64_t gguf_u64(const uint8_t *p)
 
 /* Bytes of one element, 0 for strings, arrays and numbers that are no type. */
 size_t gguf_value_type_bytes(uint32_t type);
+/* Reads the header of parts[part]: values into *values (with their index), tensors behind those
+ * that f has. */
+as_code gguf_read_part(g4_gguf *f, int part, gguf_values *values, as_err *err);
+void gguf_release_values(gguf_values *values);
+as_code gguf_nomem(const char *path, as_err *err);
+
+#define GGUF_DAMAGED "the download is incomplete or the file is damaged, fetch it again"
+
 const g4_value *gguf_values_find(const gguf_values *values, as_str key);
 
 #endif
