@@ -147,7 +147,7 @@ static as_code insert_run(db_writer *w, const run_call *r, const as_sha256 *iden
     db_sha(&a, identity);
     db_i64(&a, ordinal);
     db_sha(&a, &config);
-    db_str(&a, r->spec->config_json);
+    db_str(&a, json_or_empty(r->spec->config_json));
     db_i64(&a, r->model);
     db_i64(&a, r->backend);
     db_i64(&a, r->host);

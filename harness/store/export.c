@@ -22,7 +22,10 @@ static const table tables[] = {
     {"model", "SELECT * FROM model ORDER BY id", false},
     {"dataset", "SELECT * FROM dataset ORDER BY id", false},
     {"protocol", "SELECT id, sha256, suite, name, json FROM protocol ORDER BY id", false},
-    {"run", "SELECT * FROM run ORDER BY id", false},
+    {"run",
+     "SELECT id, uuid, identity_sha256, ordinal, config_sha256, config_json, model_id, backend_id,"
+     " host_id, build_id, argv, status, created, finished FROM run ORDER BY id",
+     false},
     {"session", "SELECT * FROM session ORDER BY run_id, session", true},
     {"task", "SELECT * FROM task ORDER BY id", false},
     {"item", "SELECT * FROM item ORDER BY task_id, position", false},

@@ -41,7 +41,7 @@ static const char *const version_1[] = {
     " json TEXT NOT NULL CHECK(json_valid(json)),"
     " cpu ANY AS (json_extract(json,'$.cpu')),"
     " cores ANY AS (json_extract(json,'$.cores')),"
-    " memory_bytes ANY AS (json_extract(json,'$.memory_bytes')),"
+    " memory ANY AS (json_extract(json,'$.memory')),"
     " os ANY AS (json_extract(json,'$.os'))"
     ") STRICT",
 
@@ -50,6 +50,7 @@ static const char *const version_1[] = {
     " sha256 BLOB NOT NULL UNIQUE,"
     " json TEXT NOT NULL CHECK(json_valid(json)),"
     " version ANY AS (json_extract(json,'$.version')),"
+    " git ANY AS (json_extract(json,'$.git')),"
     " compiler ANY AS (json_extract(json,'$.compiler')),"
     " flags ANY AS (json_extract(json,'$.flags'))"
     ") STRICT",
@@ -57,8 +58,7 @@ static const char *const version_1[] = {
     "CREATE TABLE backend("
     " id INTEGER PRIMARY KEY,"
     " sha256 BLOB NOT NULL UNIQUE,"
-    " json TEXT NOT NULL CHECK(json_valid(json)),"
-    " kind ANY AS (json_extract(json,'$.kind'))"
+    " json TEXT NOT NULL CHECK(json_valid(json))"
     ") STRICT",
 
     "CREATE TABLE model("
@@ -100,9 +100,7 @@ static const char *const version_1[] = {
     " top_p ANY AS (coalesce(json_extract(json,'$.top_p'), json_extract(json,'$.sampling.top_p'))),"
     " top_k ANY AS (coalesce(json_extract(json,'$.top_k'), json_extract(json,'$.sampling.top_k'))),"
     " min_p ANY AS (coalesce(json_extract(json,'$.min_p'), json_extract(json,'$.sampling.min_p'))),"
-    " think ANY AS (json_extract(json,'$.think')),"
-    " reasoning_tokens ANY AS (json_extract(json,'$.reasoning_tokens')),"
-    " seed ANY AS (json_extract(json,'$.seed'))"
+    " items_sha256 ANY AS (json_extract(json,'$.items_sha256'))"
     ") STRICT",
 
     "CREATE TABLE run("
@@ -111,7 +109,10 @@ static const char *const version_1[] = {
     " identity_sha256 BLOB NOT NULL,"     /* of the configuration and the model */
     " ordinal INTEGER NOT NULL,"          /* among runs of the same identity */
     " config_sha256 BLOB NOT NULL,"
-    " config_json TEXT NOT NULL,"
+    " config_json TEXT NOT NULL CHECK(json_valid(config_json)),"
+    " seed ANY AS (json_extract(config_json,'$.seed')),"
+    " think ANY AS (json_extract(config_json,'$.think')),"
+    " reasoning_tokens ANY AS (json_extract(config_json,'$.reasoning_tokens')),"
     " model_id INTEGER NOT NULL REFERENCES model(id),"
     " backend_id INTEGER NOT NULL REFERENCES backend(id),"
     " host_id INTEGER NOT NULL REFERENCES host(id),"
@@ -272,12 +273,13 @@ static const char *const version_1[] = {
     "CREATE VIEW v_task AS SELECT"
     " t.id AS task_id, r.id AS run_id, r.uuid, r.status, p.suite, p.name AS protocol,"
     " lower(hex(p.sha256)) AS protocol_sha256, p.n_shot, p.temperature, p.top_p, p.top_k, p.min_p,"
-    " p.max_tokens, p.think, p.reasoning_tokens, p.seed, t.repeats, t.n_items,"
+    " p.max_tokens, r.think, r.reasoning_tokens, r.seed, t.repeats, t.n_items,"
     " d.name AS dataset, d.revision AS dataset_revision, d.content_sha256 AS dataset_sha256,"
     " m.name AS model, m.scheme, m.architecture, m.quantization,"
     " m.weights_sha256 AS model_sha256, m.template_sha256, t.scorer, t.scorer_version,"
     " lower(hex(r.config_sha256)) AS config_sha256,"
-    " b.version AS build_version, b.compiler AS build_compiler, h.cpu AS host_cpu, h.os AS host_os"
+    " b.version AS build_version, b.git AS build_git, b.compiler AS build_compiler,"
+    " h.cpu AS host_cpu, h.cores AS host_cores, h.os AS host_os"
     " FROM task t JOIN run r ON r.id = t.run_id JOIN protocol p ON p.id = t.protocol_id"
     " JOIN dataset d ON d.id = t.dataset_id JOIN model m ON m.id = r.model_id"
     " JOIN build b ON b.id = r.build_id JOIN host h ON h.id = r.host_id",
