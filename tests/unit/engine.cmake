@@ -4,3 +4,5 @@ as_test(test_engine_golden ${CMAKE_CURRENT_LIST_DIR}/test_engine_golden.c ${ENGI
   DEPS as_engine as_base m LABELS engine TIMEOUT 120)
 as_test(test_dequant ${CMAKE_CURRENT_LIST_DIR}/test_dequant.c DEPS as_engine as_base LABELS unit)
 as_test(test_kernels ${CMAKE_CURRENT_LIST_DIR}/test_kernels.c DEPS as_engine as_base LABELS unit)
+as_test(test_engine_gemma3 ${CMAKE_CURRENT_LIST_DIR}/test_engine_gemma3.c ${ENGINE_SUPPORT}
+  DEPS as_engine as_base m LABELS "engine;slow" TIMEOUT 600)
