@@ -13,18 +13,19 @@
 /* Geometry in pixels; gnuplot counts fractions of the page from below. */
 enum {
     PAGE_W = 1000,
-    TITLE_H = 66,
+    TITLE_H = 78,
     OVERALL_H = 40,
     GAP_H = 12,
     ROW_H = 24,
-    AXIS_H = 50,
+    AXIS_H = 60,
     ANATOMY_H = 30,
     LEGEND_H = 66,
-    VALUE_W = 190,   /* numbers right of the bars */
-    CHAR_W = 8,      /* of a label, a little more than the font's average */
-    LABEL_MAX = 44,  /* columns; longer names are cut */
-    TITLE_MAX = 110, /* columns */
-    MAX_ROWS = 60,   /* groups drawn; all are in the data file */
+    VALUE_W = 190,  /* numbers right of the bars */
+    CHAR_W = 7,     /* of a label, a little more than the font's average */
+    LABEL_MAX = 44, /* columns; longer names are cut */
+    TITLE_MAX = 80, /* columns */
+    SUBTITLE_MAX = 130,
+    MAX_ROWS = 60, /* groups drawn; all are in the data file */
     DEADLINE_MS = 30000,
 };
 
@@ -77,7 +78,7 @@ static as_code layout_init(layout *l, const rp_plot_spec *spec, as_err *err)
     }
     qsort(l->groups, (size_t)n, sizeof(as_group *), by_score);
     l->n_rows = n > MAX_ROWS ? MAX_ROWS : n;
-    l->label_w = 16 + columns * CHAR_W;
+    l->label_w = 24 + columns * CHAR_W;
     const int groups_h = l->n_rows > 0 ? GAP_H + l->n_rows * ROW_H : 0;
     l->height = TITLE_H + OVERALL_H + groups_h + AXIS_H + ANATOMY_H + LEGEND_H;
     return AS_OK;
@@ -204,7 +205,7 @@ static void put_titles(as_buf *out, const layout *l)
                         AS_ARG(run->model_name));
     if (run->quantization.n != 0)
         (void)as_buf_printf(&line, ", %.*s", AS_ARG(run->quantization));
-    put_cut(&b, as_buf_str(&line), TITLE_MAX - 30);
+    put_cut(&b, as_buf_str(&line), TITLE_MAX);
     (void)as_buf_add_z(out, "set label ");
     put_quoted(out, as_buf_str(&b));
     (void)as_buf_printf(out, " at screen 0.016, %.5f left font ',14'\n", from_below(l, 20));
@@ -220,7 +221,7 @@ static void put_titles(as_buf *out, const layout *l)
         AS_ARG(task->dataset_sha256.n != 0 ? as_str_sub(task->dataset_sha256, 0, 8)
                                            : AS_STR("unknown")),
         AS_ARG(task->scorer), task->scorer_version);
-    put_cut(&b, as_buf_str(&line), TITLE_MAX + 20);
+    put_cut(&b, as_buf_str(&line), SUBTITLE_MAX);
     (void)as_buf_add_z(out, "set label ");
     put_quoted(out, as_buf_str(&b));
     (void)as_buf_printf(out, " at screen 0.016, %.5f left textcolor rgb '#444444'\n",
@@ -236,7 +237,7 @@ static void put_overall(as_buf *out, const layout *l)
     put_chance(out, l);
     if (!isnan(l->spec->chance))
         (void)as_buf_printf(out,
-                            "set label 'guessing: %.1f' at first %.6g, graph 1.28 left textcolor "
+                            "set label 'guessing: %.1f' at first %.6g, graph 1.24 left textcolor "
                             "rgb '#666666' font ',9'\n",
                             100 * l->spec->chance, 100 * l->spec->chance);
     (void)as_buf_add_z(out, "set yrange [0.4:1.6]\nset ytics (");

@@ -1,5 +1,7 @@
 #include "reports/samples.h"
 
+#include <string.h>
+
 #include "base/json.h"
 #include "reports/table.h"
 
@@ -129,6 +131,8 @@ static void put_block(as_buf *out, const char *title, as_str text)
     if (text.n == 0)
         return;
     (void)as_buf_printf(out, "\n--- %s\n", title);
+    while (text.n > 0 && strchr(" \t\r\n", text.p[text.n - 1]) != NULL)
+        text.n--;
     as_str line;
     for (bool more = true; more;) {
         more = as_str_cut(text, '\n', &line, &text);

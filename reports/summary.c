@@ -81,13 +81,14 @@ static as_str params_text(as_arena *a, const db_run_row *run)
     const as_str all = size_text(a, run->n_params);
     if (run->n_params_active < 0 || run->n_params_active == run->n_params)
         return as_arena_printf(a, ", %.*s parameters", AS_ARG(all));
-    return as_arena_printf(a, ", %.*s parameters (%.*s active)", AS_ARG(all),
-                           AS_ARG(size_text(a, run->n_params_active)));
+    const as_str active = size_text(a, run->n_params_active);
+    return as_arena_printf(a, ", %.*s parameters (%.*s active)", AS_ARG(all), AS_ARG(active));
 }
 
 static void model_facts(facts *f, const db_run_row *run)
 {
     as_arena *a = f->arena;
+    const as_str params = params_text(a, run);
     fact(f, "run",
          as_arena_printf(a, "%lld  %.*s  %.*s", (long long)run->id, AS_ARG(run->uuid),
                          AS_ARG(run->status)));
@@ -101,7 +102,7 @@ static void model_facts(facts *f, const db_run_row *run)
              a, "%.*s, %.*s, %.*s%.*s", AS_ARG(run->scheme),
              AS_ARG(run->architecture.n != 0 ? run->architecture : AS_STR("architecture unknown")),
              AS_ARG(run->quantization.n != 0 ? run->quantization : AS_STR("quantisation unknown")),
-             AS_ARG(params_text(a, run))));
+             AS_ARG(params)));
     fact(f, "hashes",
          as_arena_printf(a, "model %.*s, template %.*s, configuration %.*s",
                          AS_ARG(short_hash(run->model_sha256, "unknown")),
@@ -177,11 +178,12 @@ static void machine_facts(facts *f, const db_run_row *run)
     static const char *const build[] = {"version", "git", "compiler", "flags"};
     static const char *const host[] = {"cpu", "cores", "memory", "os", "kernel"};
     as_arena *a = f->arena;
+    const as_str prompt = count(a, run->prompt_tokens);
+    const as_str completion = count(a, run->completion_tokens);
     fact(f, "build", list_of(a, run->build_json, build, 4));
     fact(f, "machine", list_of(a, run->host_json, host, 5));
     fact(f, "tokens",
-         as_arena_printf(a, "prompt %.*s, completion %.*s", AS_ARG(count(a, run->prompt_tokens)),
-                         AS_ARG(count(a, run->completion_tokens))));
+         as_arena_printf(a, "prompt %.*s, completion %.*s", AS_ARG(prompt), AS_ARG(completion)));
     if (run->wall_ns >= 0)
         fact(f, "time", as_arena_printf(a, "%.3f s", (double)run->wall_ns / 1e9));
     fact(f, "client", client_text(a, run));

@@ -187,7 +187,7 @@ static void print_csv(const rp_table *t, int first, as_buf *out)
     for (int r = -1; r < t->n_rows; r++)
         for (int c = first; c < t->n_columns; c++) {
             put_cell(out, r < 0 ? title_of(t, c) : row_of(t, r)[c], RP_CSV);
-            (void)as_buf_add_z(out, c + 1 < t->n_columns ? "," : "\r\n");
+            (void)as_buf_add_z(out, c + 1 < t->n_columns ? "," : "\n");
         }
 }
 

@@ -4,7 +4,8 @@
  * table.h — tables with a header and aligned columns, as text, Markdown or CSV.
  *
  * Text       columns two blanks apart, a rule below the header; widths are display columns, so wide
- *            characters line up. Markdown: padded as lm-eval prints it. CSV: RFC 4180, no padding.
+ *            characters line up. Markdown: padded as lm-eval prints it. CSV: RFC 4180 but for lines
+ *            that end in a plain newline.
  *            Cells are data from outside: control characters become blanks, "|" is escaped in
  *            Markdown.
  * Errors     out of memory shows as is_full of the buffer or as AS_NOMEM.
