@@ -558,7 +558,7 @@ static void make_random_vocab(as_rng *rng, random_vocab *v)
 static void agrees_with_the_slow_reading(void **state)
 {
     (void)state;
-    enum { N_VOCABS = 1500, N_TEXTS = 12 };
+    enum { N_VOCABS = 500, N_TEXTS = 12 };
     static random_vocab random;
     static naive_output want;
     as_rng rng;
