@@ -25,7 +25,7 @@ static const su_protocol protocols[] = {
         .repeats = 1,
         .max_tokens = 2048,
         .max_prompt_tokens = 2048,
-        .sampling = {0, NAN, NAN, -1},
+        .sampling = {0, (double)NAN, (double)NAN, -1},
         .stop = {"Question:"},
     },
     {
@@ -37,7 +37,7 @@ static const su_protocol protocols[] = {
         .n_shot = MAX_SHOT,
         .repeats = 1,
         .max_tokens = 4000,
-        .sampling = {0, 1, NAN, -1},
+        .sampling = {0, 1, (double)NAN, -1},
     },
 };
 
@@ -425,7 +425,7 @@ static as_code mmlu_summarise(const su_task *task, const as_result *rows, size_t
 {
     as_summary s = {0};
     su_grouping by = {0};
-    double macro = NAN;
+    double macro = (double)NAN;
     AS_TRY(su_summary_basic(rows, n, &s, keep, err));
     AS_TRY(su_group_rows(&by, rows, n, keep, err));
     tally *all = as_new(keep, tally, by.n + 1);

@@ -16,7 +16,7 @@ enum { MAX_SHOT = SMOKE_N_CHOICE_SHOT };
 
 #define GREEDY                                                                                     \
     {                                                                                              \
-        0, NAN, NAN, -1                                                                            \
+        0, (double)NAN, (double)NAN, -1                                                            \
     }
 
 static const su_protocol choice_protocols[] = {

@@ -107,7 +107,7 @@ static size_t item_means(double *means, const as_result *rows, size_t n)
 as_code su_summary_basic(const as_result *rows, size_t n, as_summary *out, as_arena *keep,
                          as_err *err)
 {
-    as_summary s = {.score = NAN, .lo = 0, .hi = 1};
+    as_summary s = {.score = (double)NAN, .lo = 0, .hi = 1};
     double *means = as_new(keep, double, n);
     if (means == NULL)
         return as_nomem(err);
