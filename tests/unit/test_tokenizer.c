@@ -1,7 +1,6 @@
-/* engine/tokenizer.h and vocab.h: recorded tokenisations of llama.cpp, a slow reading of the rule on
- * random vocabularies, and vocabularies that lie.
- * AS_SHARED (folder) and AS_MODEL_GEMMA3 (file) name the full vocabularies; without them those
- * tests are skipped. */
+/* engine/tokenizer.h and vocab.h: recorded tokenisations of llama.cpp, a slow reading of the rule
+ * on random vocabularies, and vocabularies that lie. AS_SHARED (folder) and AS_MODEL_GEMMA3 (file)
+ * name the full vocabularies; without them those tests are skipped. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
