@@ -1,7 +1,7 @@
 #include "store/store_impl.h"
 
 #include <stdio.h>
-#include <unistd.h>
+#include <string.h>
 
 #include "base/json.h"
 #include "base/time.h"
@@ -190,30 +190,6 @@ static as_code reopen_run(db_writer *w, const db_run *run, as_err *err)
     return db_run_args(&a, err);
 }
 
-static as_code begin_session(db_writer *w, const run_call *r, int64_t run_id, as_err *err)
-{
-    db_args a;
-    AS_TRY(db_prepare(&w->conn, "SELECT max(session) + 1 FROM session WHERE run_id = ?", &a, err));
-    db_i64(&a, run_id);
-    AS_TRY(db_one_i64(&a, 0, &w->session, err));
-    AS_TRY(db_prepare(&w->conn,
-                      "INSERT INTO session(run_id, session, host_id, build_id, backend_id, argv,"
-                      " pid, started_ns, seen_ns, status) VALUES(?,?,?,?,?,?,?,?,?,'running')",
-                      &a, err));
-    const int64_t now = as_wall_ns();
-    db_i64(&a, run_id);
-    db_i64(&a, w->session);
-    db_i64(&a, r->host);
-    db_i64(&a, r->build);
-    db_i64(&a, r->backend);
-    db_str(&a, r->spec->argv);
-    db_i64(&a, getpid());
-    db_i64(&a, now);
-    db_i64(&a, now);
-    w->run_id = run_id;
-    return db_run_args(&a, err);
-}
-
 static as_code run_begin(db_writer *w, void *user, as_err *err)
 {
     run_call *r = user;
@@ -235,9 +211,11 @@ static as_code run_begin(db_writer *w, void *user, as_err *err)
         run = (db_run){0};
         AS_TRY(insert_run(w, r, &identity, ordinal, &run.id, err));
     } else {
+        AS_TRY(db_session_check(w, run.id, r->host, err));
         AS_TRY(reopen_run(w, &run, err));
     }
-    AS_TRY(begin_session(w, r, run.id, err));
+    const db_session session = {run.id, r->host, r->build, r->backend, r->spec->argv};
+    AS_TRY(db_session_begin(w, &session, err));
     *r->out = run;
     return AS_OK;
 }
@@ -254,67 +232,6 @@ as_code db_run_begin(db_store *db, const db_run_spec *spec, bool fresh, db_run *
     AS_TRY(db_call(db, run_begin, &call, err));
     *out = run;
     return AS_OK;
-}
-
-typedef struct finish_call {
-    int64_t run_id;
-    const db_run_end *end;
-} finish_call;
-
-static as_code finish_session(db_writer *w, const finish_call *f, as_err *err)
-{
-    if (w->run_id != f->run_id)
-        return AS_OK; /* finished by somebody who did not begin it here */
-    db_args a;
-    AS_TRY(db_prepare(&w->conn,
-                      "UPDATE session SET status = ?, wall_ns = ?, client_cpu_ns = ?, seen_ns = ?"
-                      " WHERE run_id = ? AND session = ?",
-                      &a, err));
-    db_str(&a, f->end->status);
-    db_i64_known(&a, f->end->wall_ns);
-    db_i64_known(&a, f->end->client_cpu_ns);
-    db_i64(&a, as_wall_ns());
-    db_i64(&a, f->run_id);
-    db_i64(&a, w->session);
-    AS_TRY(db_run_args(&a, err));
-    AS_TRY(db_prepare(&w->conn,
-                      "INSERT OR REPLACE INTO mem(run_id, session, sample, at_ns, peak_rss_bytes,"
-                      " weights_bytes, kv_bytes, scratch_bytes) VALUES(?,?,0,?,?,?,?,?)",
-                      &a, err));
-    db_i64(&a, f->run_id);
-    db_i64(&a, w->session);
-    db_i64(&a, as_wall_ns());
-    db_i64_known(&a, f->end->peak_rss_bytes);
-    db_i64_known(&a, f->end->weights_bytes);
-    db_i64_known(&a, f->end->kv_bytes);
-    db_i64_known(&a, f->end->scratch_bytes);
-    return db_run_args(&a, err);
-}
-
-static as_code run_finish(db_writer *w, void *user, as_err *err)
-{
-    const finish_call *f = user;
-    char now[AS_ISO_TIME];
-    as_iso_time(now, as_wall_ns());
-    db_args a;
-    AS_TRY(db_prepare(&w->conn, "UPDATE run SET status = ?, finished = ? WHERE id = ?", &a, err));
-    db_str(&a, f->end->status);
-    db_str(&a, as_str_of(now));
-    db_i64(&a, f->run_id);
-    AS_TRY(db_run_args(&a, err));
-    if (sqlite3_changes(w->conn.h) != 1)
-        return as_fail(err, AS_RANGE, "%s: there is no run %lld", w->conn.path,
-                       (long long)f->run_id);
-    return finish_session(w, f, err);
-}
-
-as_code db_run_finish(db_store *db, int64_t run_id, const db_run_end *end, as_err *err)
-{
-    if (end->status.n == 0 || as_str_eq_z(end->status, "complete") != end->is_complete)
-        return as_fail(err, AS_BUG, "store: a run that ends \"%.*s\" is%s said to be complete",
-                       AS_ARG(end->status), end->is_complete ? "" : " not");
-    finish_call call = {run_id, end};
-    return db_call(db, run_finish, &call, err);
 }
 
 /* ---- tasks -------------------------------------------------------------------------------------

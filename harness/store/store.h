@@ -75,7 +75,8 @@ typedef struct db_run {
     bool is_complete; /* and has all its answers */
 } db_run;
 
-/* Finds the newest run with the same configuration, or makes one. fresh: always makes one. */
+/* Finds the newest run with the same configuration and model, or makes one. fresh: always makes
+ * one. AS_TIMEOUT if another process that is alive works on it, with its number. */
 as_code db_run_begin(db_store *db, const db_run_spec *spec, bool fresh, db_run *out, as_err *err);
 
 typedef struct db_task_spec {
@@ -146,7 +147,7 @@ typedef struct db_run_end {
     as_str status;          /* "complete", "incomplete", "interrupted", "failed" */
     int64_t peak_rss_bytes; /* of the process */
     int64_t weights_bytes, kv_bytes, scratch_bytes; /* engine; -1 unknown */
-    int64_t wall_ns, client_cpu_ns;                 /* added up over continuations */
+    int64_t wall_ns, client_cpu_ns; /* of this process; the store adds continuations up */
 } db_run_end;
 
 as_code db_run_finish(db_store *db, int64_t run_id, const db_run_end *end, as_err *err);

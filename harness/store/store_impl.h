@@ -186,6 +186,18 @@ as_code db_write_record(db_writer *w, const db_job *job, as_err *err);
 as_code db_write_score(db_writer *w, const db_record *record, as_err *err);
 as_code db_write_seen(db_writer *w, as_err *err);
 
+/* ---- session.c: one start of the program on a run ----------------------------------------------
+ */
+
+typedef struct db_session {
+    int64_t run_id, host_id, build_id, backend_id;
+    as_str argv;
+} db_session;
+
+/* AS_TIMEOUT if a living process of this machine works on the run. */
+as_code db_session_check(db_writer *w, int64_t run_id, int64_t host_id, as_err *err);
+as_code db_session_begin(db_writer *w, const db_session *s, as_err *err);
+
 /* ---- open.c -----------------------------------------------------------------------------------
  */
 as_code db_need_writer(const db_store *db, as_err *err);

@@ -7,10 +7,12 @@
 
 #include <math.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -270,6 +272,50 @@ static void finds_its_run_again(void **state)
     assert_int_equal(db_run_begin(db, &c.run, false, &again, &err), AS_PARSE);
     says(&err, "store: host");
     db_close(db);
+    case_release(&c);
+    case_dir_clean(&d);
+}
+
+/* A run that a living process works on is left to it; its death is noticed. */
+static void leaves_a_run_to_its_process(void **state)
+{
+    (void)state;
+    as_err err = {0};
+    case_dir d;
+    case_task c;
+    case_dir_make(&d);
+    case_init(&c, 3, 1);
+    int pipe_fd[2];
+    assert_int_equal(pipe(pipe_fd), 0);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        db_store *db = NULL;
+        db_run run;
+        const bool is_fine = db_open(&db, d.db, DB_CREATE, NULL, &err) == AS_OK &&
+                             db_run_begin(db, &c.run, false, &run, &err) == AS_OK;
+        (void)!write(pipe_fd[1], is_fine ? "y" : "n", 1);
+        for (;;)
+            (void)pause();
+    }
+    char answer = 0;
+    assert_int_equal(read(pipe_fd[0], &answer, 1), 1);
+    assert_int_equal(answer, 'y');
+    db_store *db = NULL;
+    db_run run;
+    OK(db_open(&db, d.db, DB_WRITE, NULL, &err));
+    assert_int_equal(db_run_begin(db, &c.run, false, &run, &err), AS_TIMEOUT);
+    char who[64];
+    (void)snprintf(who, sizeof who, "another assay process writes to run 1: process %d;",
+                   (int)child);
+    says(&err, who);
+    (void)kill(child, SIGKILL);
+    (void)waitpid(child, NULL, 0);
+    OK(db_run_begin(db, &c.run, false, &run, &err));
+    assert_true(run.is_resumed);
+    db_close(db);
+    (void)close(pipe_fd[0]);
+    (void)close(pipe_fd[1]);
     case_release(&c);
     case_dir_clean(&d);
 }
@@ -557,6 +603,41 @@ static void finds_damage(void **state)
     case_dir_clean(&d);
 }
 
+/* What a score stands on is found by a join, without our program. */
+static void circumstances_are_columns(void **state)
+{
+    (void)state;
+    as_err err = {0};
+    case_dir d;
+    case_task c;
+    case_dir_make(&d);
+    case_init(&c, 3, 1);
+    c.run.config_json = AS_STR("{\"seed\":7,\"think\":\"off\"}");
+    db_store *db = NULL;
+    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_run run;
+    put_all(db, &c, begin(db, &c, &run));
+    OK(db_flush(db, &err));
+    db_close(db);
+    const char *const argv[] = {
+        "sqlite3", d.db,
+        "SELECT suite, protocol, n_shot, temperature, think, seed, model_sha256, dataset_sha256,"
+        " scorer_version, build_version, host_cpu FROM v_task;"
+        "SELECT item, task_name, target, filtered_resps IS NULL, model FROM v_samples LIMIT 1;"
+        "SELECT n FROM v_score_anatomy",
+        NULL};
+    as_buf out;
+    as_buf_init(&out, 0);
+    as_proc_result result = {0};
+    if (as_proc_run(argv, NULL, 10000, &out, NULL, &result, &err) != AS_OK)
+        skip(); /* no sqlite3 program here */
+    assert_string_equal(out.p, "toy|official|5|0|off|7|00ff|abcd|1|0.1.0|Z80\n"
+                               "q0|toy:official|A|0|toy\n3\n");
+    as_buf_release(&out);
+    case_release(&c);
+    case_dir_clean(&d);
+}
+
 /* ---- trouble while writing --------------------------------------------------------------------
  */
 
@@ -770,7 +851,9 @@ int main(void)
         cmocka_unit_test(keeps_summaries),
         cmocka_unit_test(asks_again_only_what_failed),
         cmocka_unit_test(finds_its_run_again),
+        cmocka_unit_test(leaves_a_run_to_its_process),
         cmocka_unit_test(refuses_other_items),
+        cmocka_unit_test(circumstances_are_columns),
         cmocka_unit_test(order_does_not_matter),
         cmocka_unit_test(scores_stand_side_by_side),
         cmocka_unit_test(refuses_what_is_not_a_store),
