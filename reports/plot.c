@@ -51,7 +51,9 @@ static int by_score(const void *a, const void *b)
 {
     const as_group *x = *(const as_group *const *)a;
     const as_group *y = *(const as_group *const *)b;
-    if (x->score != y->score)
+    if (isnan(x->score) != isnan(y->score))
+        return isnan(x->score) ? 1 : -1;
+    if (!isnan(x->score) && x->score != y->score)
         return (x->score < y->score) - (x->score > y->score);
     return as_str_cmp(x->name, y->name);
 }
@@ -193,6 +195,27 @@ static void put_plot(as_buf *out, const rp_plot_spec *spec, int index, const cha
 /* ---- the panels -------------------------------------------------------------------------------
  */
 
+static as_str short_hash(as_str hex)
+{
+    return hex.n != 0 ? as_str_sub(hex, 0, 8) : AS_STR("unknown");
+}
+
+static void put_subtitle(as_buf *line, const layout *l)
+{
+    const db_run_row *run = l->spec->run;
+    const db_task_row *task = l->spec->task;
+    const as_str model = short_hash(run->model_sha256);
+    const as_str data = short_hash(task->dataset_sha256);
+    if (isnan(l->s->score))
+        (void)as_buf_add_z(line, "score not defined; ");
+    else
+        (void)as_buf_printf(line, "score %.1f %%, 95 %% interval %.1f to %.1f; ", 100 * l->s->score,
+                            100 * l->s->lo, 100 * l->s->hi);
+    (void)as_buf_printf(line, "%lld items × %d; run %lld, model %.*s, data %.*s, scorer %.*s %d",
+                        (long long)l->s->n_items, task->repeats, (long long)run->id, AS_ARG(model),
+                        AS_ARG(data), AS_ARG(task->scorer), task->scorer_version);
+}
+
 static void put_titles(as_buf *out, const layout *l)
 {
     const db_run_row *run = l->spec->run;
@@ -211,16 +234,7 @@ static void put_titles(as_buf *out, const layout *l)
     (void)as_buf_printf(out, " at screen 0.016, %.5f left font ',14'\n", from_below(l, 20));
     as_buf_reset(&b);
     as_buf_reset(&line);
-    (void)as_buf_printf(
-        &line,
-        "score %.1f %%, 95 %% interval %.1f to %.1f; %lld items × %d; run %lld, "
-        "model %.*s, data %.*s, scorer %.*s %d",
-        100 * l->s->score, 100 * l->s->lo, 100 * l->s->hi, (long long)l->s->n_items, task->repeats,
-        (long long)run->id,
-        AS_ARG(run->model_sha256.n != 0 ? as_str_sub(run->model_sha256, 0, 8) : AS_STR("unknown")),
-        AS_ARG(task->dataset_sha256.n != 0 ? as_str_sub(task->dataset_sha256, 0, 8)
-                                           : AS_STR("unknown")),
-        AS_ARG(task->scorer), task->scorer_version);
+    put_subtitle(&line, l);
     put_cut(&b, as_buf_str(&line), SUBTITLE_MAX);
     (void)as_buf_add_z(out, "set label ");
     put_quoted(out, as_buf_str(&b));
