@@ -125,7 +125,7 @@ static as_code read_other_part(g4_gguf *f, int i, const split *set, as_err *err)
     split own = {0};
     as_code c = read_part(f, i, &values, &own, err);
     if (c == AS_OK && (own.no != i || own.count != set->count))
-        c = as_fail(err, AS_INTEGRITY,
+        c = as_fail(err, AS_PARSE,
                     "%s: says it is part %d of %d, its name says %d of %d: fetch the set again",
                     part->path, (int)own.no + 1, (int)own.count, i + 1, (int)set->count);
     gguf_release_values(&values);
@@ -178,7 +178,7 @@ static as_code read_set(g4_gguf *f, as_err *err)
             AS_TRY(read_other_part(f, i, &set, err));
         if (set.n_tensors >= 0 && (uint64_t)set.n_tensors != f->n_tensors)
             return as_fail(
-                err, AS_INTEGRITY,
+                err, AS_PARSE,
                 "%s: the set should have %lld tensors, its parts have %zu: fetch it again", path,
                 (long long)set.n_tensors, f->n_tensors);
     }

@@ -356,7 +356,7 @@ static as_code place_tensor(const cursor *c, g4_tensor *t, uint64_t offset, size
     }
     if (offset > UINT64_MAX - t->bytes || offset + t->bytes > UINT64_MAX - data_start)
         return fail_tensor(c, t, "lies beyond the end of any file", err);
-    return as_fail(err, AS_INTEGRITY,
+    return as_fail(err, AS_PARSE,
                    "%s: ends %s bytes before the end of tensor %s: the download is incomplete, "
                    "fetch it again",
                    c->path, g4_show_count(data_start + offset + t->bytes - c->n).z,

@@ -8,12 +8,17 @@
 #include "suites/suites.h"
 
 #include <math.h>
+#include <string.h>
 
 #include "base/pyrandom.h"
 #include "suites/prompt.h"
+#include "suites/smoke_items.h"
 #include "suites/summary.h"
 
 enum { MAX_SHOT = 5, MAX_SUBJECTS = 64, N_LETTERS = 10, SEED = 12345 };
+
+/* For people without the validation rows: the whole path on real questions, no published number. */
+#define OWN_SHOTS "own-shots"
 
 static const su_protocol protocols[] = {
     {
@@ -137,7 +142,7 @@ static as_code add_subject(state *st, as_str name, const su_example *all, size_t
     int k = 0;
     s->end[0] = b.n;
     for (size_t i = 0; i < n && k < MAX_SHOT; i++) {
-        if (!as_str_eq(all[i].group, name))
+        if (all[i].group.n != 0 && !as_str_eq(all[i].group, name))
             continue;
         add_example(&b, &all[i], is_api);
         s->end[++k] = b.n;
@@ -151,6 +156,41 @@ static as_code add_subject(state *st, as_str name, const su_example *all, size_t
     s->name = name;
     st->n++;
     return AS_OK;
+}
+
+/* Every subject's texts, from the examples at hand. */
+static as_code add_subjects(state *st, const su_task *task, const su_example *all, size_t n,
+                            as_arena *keep, as_err *err)
+{
+    for (size_t i = 0; i < task->n_samples; i++) {
+        const as_str name = task->samples[i].group;
+        bool is_known = false;
+        for (int k = st->n; k-- > 0 && !is_known;)
+            is_known = as_str_eq(st->subjects[k].name, name);
+        if (!is_known)
+            AS_TRY(add_subject(st, name, all, n, task->protocol->is_chat, keep, err));
+    }
+    return AS_OK;
+}
+
+static as_code own_examples(state *st, const su_task *task, as_arena *keep, as_err *err)
+{
+    su_example all[SMOKE_N_CHOICE_SHOT];
+    for (int i = 0; i < SMOKE_N_CHOICE_SHOT; i++) {
+        const smoke_choice *c = &smoke_choice_shots[i];
+        as_str *choices = as_new(keep, as_str, SMOKE_MAX_CHOICES);
+        const as_str answer = as_arena_printf(keep, "A: Let's think step by step. %s", c->worked);
+        if (choices == NULL || !as_str_is_set(answer))
+            return as_nomem(err);
+        int n = 0;
+        for (; n < SMOKE_MAX_CHOICES && c->choices[n] != NULL; n++)
+            choices[n] = as_str_of(c->choices[n]);
+        all[i] = (su_example){.question = as_str_of(c->question),
+                              .choices = choices,
+                              .n_choices = n,
+                              .answer = answer};
+    }
+    return add_subjects(st, task, all, SMOKE_N_CHOICE_SHOT, keep, err);
 }
 
 static as_code read_example(su_example *out, const as_json *row, as_arena *keep, as_err *err)
@@ -169,15 +209,7 @@ static as_code fill_state(state *st, const su_task *task, const ds_rows *rows, a
         return as_nomem(err);
     for (size_t i = 0; i < rows->n; i++)
         AS_TRY(read_example(&all[i], rows->row[i], keep, err));
-    for (size_t i = 0; i < task->n_samples; i++) {
-        const as_str name = task->samples[i].group;
-        bool is_known = false;
-        for (int k = st->n; k-- > 0 && !is_known;)
-            is_known = as_str_eq(st->subjects[k].name, name);
-        if (!is_known)
-            AS_TRY(add_subject(st, name, all, rows->n, task->protocol->is_chat, keep, err));
-    }
-    return AS_OK;
+    return add_subjects(st, task, all, rows->n, keep, err);
 }
 
 static as_code load_examples(state *st, const su_task *task, const su_load_options *options,
@@ -261,14 +293,18 @@ static as_code mmlu_load(su_task *out, const su_suite *suite, const su_protocol 
             *err = why;
         return c;
     }
-    AS_TRY(su_only_splits(&task.dataset, options->want_prompts ? both : test_only, keep, err));
+    const bool is_own = strcmp(protocol->id, OWN_SHOTS) == 0;
+    const bool want_rows = options->want_prompts && !is_own;
+    AS_TRY(su_only_splits(&task.dataset, want_rows ? both : test_only, keep, err));
     state *st = as_new(keep, state, 1);
     if (st == NULL)
         return as_nomem(err);
     task.state = st;
     AS_TRY(load_samples(&task, options, keep, err));
-    if (options->want_prompts)
+    if (want_rows)
         AS_TRY(load_examples(st, &task, options, keep, err));
+    else if (options->want_prompts)
+        AS_TRY(own_examples(st, &task, keep, err));
     *out = task;
     return AS_OK;
 }

@@ -4,8 +4,9 @@
  * suites.h — all suites, their protocols and metrics.
  *
  * mmlu_pro      dataset mmlu_pro. Protocols: official (completion as in evaluate_from_local.py),
- *               official-api (one chat message as in evaluate_from_api.py). Metrics, shares in
- *               0…1: level1, level2 (no answer is wrong), level1_random, level2_random
+ *               official-api (one chat message as in evaluate_from_api.py), own-shots (the form
+ *               of official around smoke_choice's examples: comparable with nothing). Metrics,
+ *               shares in 0…1: level1, level2 (no answer is wrong), level1_random, level2_random
  *               (compute_accuracy.py: a random letter A…J for no answer, seed 12345, one stream
  *               through level 1 and then level 2 in row order), save_res
  *               (evaluate_from_local.py: level 2, randint over the question's options, subjects

@@ -68,6 +68,7 @@ typedef struct be_backend be_backend;
 typedef struct be_driver {
     const char *scheme; /* "engine", "replay", "null" */
     const char *title;
+    bool is_in_process; /* answers with this process's own CPU: no client overhead to tell apart */
     as_code (*open)(be_backend **out, const be_config *config, as_err *err);
     void (*close)(be_backend *be);
     unsigned (*caps)(const be_backend *be);

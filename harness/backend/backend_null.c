@@ -333,6 +333,7 @@ static as_code null_open(be_backend **out, const be_config *config, as_err *err)
 const be_driver be_null = {
     .scheme = "null",
     .title = "answers from a script, without a model",
+    .is_in_process = true,
     .open = null_open,
     .close = null_close,
     .caps = null_caps,

@@ -348,6 +348,7 @@ static as_code replay_open(be_backend **out, const be_config *config, as_err *er
 const be_driver be_replay = {
     .scheme = "replay",
     .title = "recorded answers by item id",
+    .is_in_process = true,
     .open = replay_open,
     .close = replay_close,
     .caps = replay_caps,

@@ -14,6 +14,8 @@ static void mark_cut(char *text, size_t cap)
     memcpy(text + n, "...", 4);
 }
 
+static void put_text(as_err *err, const char *fmt, va_list ap) AS_PRINTF(2, 0);
+
 static void put_text(as_err *err, const char *fmt, va_list ap)
 {
     const int n = vsnprintf(err->text, sizeof err->text, fmt, ap);

@@ -51,6 +51,10 @@ as_code as_jsonl_open(as_jsonl **out, const char *path, size_t max_line_bytes, a
     in->path = name;
     const size_t max = max_line_bytes != 0 ? max_line_bytes : default_max_line;
     as_buf_init(&in->text, max + READ_BYTES);
+    if (as_buf_reserve(&in->text, READ_BYTES) == NULL) {
+        as_jsonl_close(in);
+        return as_fail(err, AS_NOMEM, "%s: out of memory", path);
+    }
     *out = in;
     return AS_OK;
 }

@@ -17,7 +17,7 @@ as_interval as_wilson(double k, double n, double z)
 double as_mean(const double *x, size_t n)
 {
     if (n == 0)
-        return NAN;
+        return (double)NAN;
     double sum = 0;
     double lost = 0;
     for (size_t i = 0; i < n; i++) {
@@ -42,7 +42,7 @@ double as_mean_se(const double *x, size_t n)
 double as_pass_at_k(int n, int c, int k)
 {
     if (c < 0 || c > n || k < 1 || k > n)
-        return NAN;
+        return (double)NAN;
     if (n - c < k)
         return 1;
     double miss = 1;
@@ -54,7 +54,7 @@ double as_pass_at_k(int n, int c, int k)
 double as_quantile_sorted(const double *x, size_t n, double q)
 {
     if (n == 0)
-        return NAN;
+        return (double)NAN;
     const double at = q * (double)(n - 1);
     const size_t i = (size_t)at;
     if (i + 1 >= n)

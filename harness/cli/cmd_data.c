@@ -128,6 +128,8 @@ static int data_import(cli_env *env, const char *const *args, int n, const char 
     ds_info info;
     if (ds_import(importer, env->data_dir, args + 1, n - 1, &info, env->keep, &err) != AS_OK)
         return cli_fail(&err);
+    if (info.notes.n != 0)
+        (void)fprintf(stderr, "%.*s\n", AS_ARG(as_str_trim(info.notes)));
     return print_infos(&info, 1, format, &err) == AS_OK ? CLI_OK : cli_fail(&err);
 }
 

@@ -64,8 +64,7 @@ static as_code parse_think(as_think *out, const char *text, as_err *err)
             *out = (as_think)i;
             return AS_OK;
         }
-    return text == NULL ? AS_OK
-                        : as_fail(err, AS_RANGE, "--think %s: want on, off or auto", text);
+    return text == NULL ? AS_OK : as_fail(err, AS_RANGE, "--think %s: want on, off or auto", text);
 }
 
 static as_code parse_connections(int *out, const char *text, const be_driver *driver, as_err *err)
@@ -142,7 +141,8 @@ static void warn_of_unknown(const run_plan *plan, const cli_env *env)
                         plan->tasks[i].suite.suite->name, plan->tasks[i].n_unknown);
 }
 
-/* ---- --dry-run ---------------------------------------------------------------------------------- */
+/* ---- --dry-run ----------------------------------------------------------------------------------
+ */
 
 /* Tokens per second of the newest finished run of the same model, from the store; 0 unknown. */
 static double earlier_speed(const char *db_path, as_str sha256, as_arena *keep)
@@ -211,10 +211,12 @@ static as_code print_plan(const run_plan *plan, const run_flags *f, const char *
                             e.is_counted ? "counted on a sample" : "bytes / 4",
                             (long long)e.completion_limit, (long long)e.prompt_bytes);
         if (speed > 0)
-            (void)as_buf_printf(&b, "hours              at most %.2f, at the %.1f tok/s of the last run\n",
-                                (double)e.completion_limit / speed / 3600, speed);
+            (void)as_buf_printf(
+                &b, "hours              at most %.2f, at the %.1f tok/s of the last run\n",
+                (double)e.completion_limit / speed / 3600, speed);
         else
-            (void)as_buf_add_z(&b, "hours              unknown: no earlier run of this model to go by\n");
+            (void)as_buf_add_z(
+                &b, "hours              unknown: no earlier run of this model to go by\n");
     }
     const as_code c = cli_print(as_buf_str(&b), err);
     as_buf_release(&b);
@@ -242,7 +244,8 @@ static as_code print_prompts(const run_plan *plan, as_err *err)
     return c;
 }
 
-/* ---- the run ------------------------------------------------------------------------------------ */
+/* ---- the run ------------------------------------------------------------------------------------
+ */
 
 static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db, cli_env *env,
                          run_outcome *out, as_err *err)
@@ -275,8 +278,7 @@ static void tell_outcome(const run_outcome *out, const run_flags *f)
     if (f->quiet)
         return;
     if (out->was_complete)
-        (void)fprintf(stderr,
-                      "assay: run %lld has all its answers already; --new-run asks again\n",
+        (void)fprintf(stderr, "assay: run %lld has all its answers already; --new-run asks again\n",
                       (long long)out->run_id);
     else if (out->is_interrupted)
         (void)fprintf(stderr,
@@ -287,8 +289,7 @@ static void tell_outcome(const run_outcome *out, const run_flags *f)
         (void)fprintf(stderr,
                       "assay: %lld of %lld requests failed; the same command asks them again, "
                       "`assay show %lld --samples` tells why\n",
-                      (long long)out->n_errors, (long long)out->n_planned,
-                      (long long)out->run_id);
+                      (long long)out->n_errors, (long long)out->n_planned, (long long)out->run_id);
 }
 
 static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format format,
@@ -296,9 +297,8 @@ static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format
 {
     const char *db_path = f->db != NULL ? f->db : env->db_path;
     if (f->db == NULL) {
-        const as_str dir = as_arena_printf(env->keep, "%.*s",
-                                           (int)(strlen(db_path) - strlen(as_path_base(db_path))),
-                                           db_path);
+        const as_str dir = as_arena_printf(
+            env->keep, "%.*s", (int)(strlen(db_path) - strlen(as_path_base(db_path))), db_path);
         AS_TRY(as_make_dirs(dir.p, err));
     }
     db_store *db = NULL;
@@ -355,62 +355,158 @@ int cmd_run(cli_env *env, int argc, char **argv)
         .retry_ms = 500,
     };
     cli_flag flags[] = {
-        {.name = "model", .letter = 'm', .kind = CLI_TEXT, .value = &f.model, .shown = "MODEL",
+        {.name = "model",
+         .letter = 'm',
+         .kind = CLI_TEXT,
+         .value = &f.model,
+         .shown = "MODEL",
          .help = "GGUF file, fetched model, or scheme:name (engine: replay: null:)"},
-        {.name = "tasks", .letter = 't', .kind = CLI_LIST, .value = &f.suites, .shown = "SUITES",
-         .help = "SUITE or SUITE:PROTOCOL, comma-separated", .alias = "suite"},
-        {.name = "limit", .letter = 'L', .kind = CLI_TEXT, .value = &f.limit, .shown = "N|0.x|A-B",
+        {.name = "tasks",
+         .letter = 't',
+         .kind = CLI_LIST,
+         .value = &f.suites,
+         .shown = "SUITES",
+         .help = "SUITE or SUITE:PROTOCOL, comma-separated",
+         .alias = "suite"},
+        {.name = "limit",
+         .letter = 'L',
+         .kind = CLI_TEXT,
+         .value = &f.limit,
+         .shown = "N|0.x|A-B",
          .help = "only the first N items, a share, or a range"},
-        {.name = "sample-id", .kind = CLI_LIST, .value = &f.sample_ids, .shown = "IDS",
+        {.name = "sample-id",
+         .kind = CLI_LIST,
+         .value = &f.sample_ids,
+         .shown = "IDS",
          .help = "only these items"},
-        {.name = "repeats", .letter = 'k', .kind = CLI_INT, .value = &f.repeats, .shown = "N",
-         .help = "answers per item (default: the protocol's)", .min = 1, .max = 10000,
+        {.name = "repeats",
+         .letter = 'k',
+         .kind = CLI_INT,
+         .value = &f.repeats,
+         .shown = "N",
+         .help = "answers per item (default: the protocol's)",
+         .min = 1,
+         .max = 10000,
          .alias = "epochs"},
-        {.name = "max-connections", .letter = 'j', .kind = CLI_TEXT, .value = &f.connections,
-         .shown = "N|auto", .help = "requests in flight at once"},
-        {.name = "num-fewshot", .letter = 'f', .kind = CLI_INT, .value = &f.num_fewshot,
-         .shown = "N", .help = "at most so many worked examples", .min = 0, .max = 1000},
-        {.name = "temperature", .kind = CLI_REAL, .value = &f.temperature, .shown = "X",
-         .help = "0: greedy", .alias = "temp"},
+        {.name = "max-connections",
+         .letter = 'j',
+         .kind = CLI_TEXT,
+         .value = &f.connections,
+         .shown = "N|auto",
+         .help = "requests in flight at once"},
+        {.name = "num-fewshot",
+         .letter = 'f',
+         .kind = CLI_INT,
+         .value = &f.num_fewshot,
+         .shown = "N",
+         .help = "at most so many worked examples",
+         .min = 0,
+         .max = 1000},
+        {.name = "temperature",
+         .kind = CLI_REAL,
+         .value = &f.temperature,
+         .shown = "X",
+         .help = "0: greedy",
+         .alias = "temp"},
         {.name = "top-p", .kind = CLI_REAL, .value = &f.top_p, .shown = "X", .help = "1: off"},
-        {.name = "top-k", .kind = CLI_INT, .value = &f.top_k, .shown = "N", .help = "0: all",
-         .min = 0, .max = 1 << 20},
+        {.name = "top-k",
+         .kind = CLI_INT,
+         .value = &f.top_k,
+         .shown = "N",
+         .help = "0: all",
+         .min = 0,
+         .max = 1 << 20},
         {.name = "min-p", .kind = CLI_REAL, .value = &f.min_p, .shown = "X", .help = "0: off"},
-        {.name = "max-tokens", .kind = CLI_INT, .value = &f.max_tokens, .shown = "N",
-         .help = "longest answer (default: the protocol's)", .min = 1, .max = 1 << 20},
-        {.name = "think", .kind = CLI_TEXT, .value = &f.think, .shown = "on|off|auto",
+        {.name = "max-tokens",
+         .kind = CLI_INT,
+         .value = &f.max_tokens,
+         .shown = "N",
+         .help = "longest answer (default: the protocol's)",
+         .min = 1,
+         .max = 1 << 20},
+        {.name = "think",
+         .kind = CLI_TEXT,
+         .value = &f.think,
+         .shown = "on|off|auto",
          .help = "thinking mode, where the model has one"},
-        {.name = "reasoning-tokens", .kind = CLI_INT, .value = &f.reasoning_tokens, .shown = "N",
-         .help = "budget for thinking", .min = 1, .max = 1 << 20},
-        {.name = "seed", .kind = CLI_INT, .value = &f.seed, .shown = "N",
-         .help = "each request's own seed derives from it (default 0)", .min = 0,
+        {.name = "reasoning-tokens",
+         .kind = CLI_INT,
+         .value = &f.reasoning_tokens,
+         .shown = "N",
+         .help = "budget for thinking",
+         .min = 1,
+         .max = 1 << 20},
+        {.name = "seed",
+         .kind = CLI_INT,
+         .value = &f.seed,
+         .shown = "N",
+         .help = "each request's own seed derives from it (default 0)",
+         .min = 0,
          .max = INT64_MAX},
-        {.name = "model-option", .letter = 'M', .kind = CLI_LIST, .value = &f.model_options,
-         .shown = "KEY=VALUE", .help = "for the backend: engine has precision=auto|f32, ctx=N"},
-        {.name = "threads", .kind = CLI_INT, .value = &f.threads, .shown = "N",
-         .help = "compute threads of the engine (default: one per core)", .min = 1, .max = 1024},
-        {.name = "db", .kind = CLI_TEXT, .value = &f.db, .shown = "FILE",
+        {.name = "model-option",
+         .letter = 'M',
+         .kind = CLI_LIST,
+         .value = &f.model_options,
+         .shown = "KEY=VALUE",
+         .help = "for the backend: engine has precision=auto|f32, ctx=N"},
+        {.name = "threads",
+         .kind = CLI_INT,
+         .value = &f.threads,
+         .shown = "N",
+         .help = "compute threads of the engine (default: one per core)",
+         .min = 1,
+         .max = 1024},
+        {.name = "db",
+         .kind = CLI_TEXT,
+         .value = &f.db,
+         .shown = "FILE",
          .help = "database (default: in the data folder)"},
-        {.name = "dry-run", .kind = CLI_BOOL, .value = &f.dry_run,
+        {.name = "dry-run",
+         .kind = CLI_BOOL,
+         .value = &f.dry_run,
          .help = "print requests, tokens, hours, bytes; ask nothing"},
-        {.name = "show-prompt", .kind = CLI_BOOL, .value = &f.show_prompt,
+        {.name = "show-prompt",
+         .kind = CLI_BOOL,
+         .value = &f.show_prompt,
          .help = "print the first prompt of each suite; ask nothing"},
-        {.name = "new-run", .kind = CLI_BOOL, .value = &f.fresh,
+        {.name = "new-run",
+         .kind = CLI_BOOL,
+         .value = &f.fresh,
          .help = "begin anew instead of continuing the run of the same configuration",
          .alias = "fresh"},
-        {.name = "max-tries", .kind = CLI_INT, .value = &f.max_tries, .shown = "N",
-         .help = "tries per request that fails for a passing reason (default 4)", .min = 1,
+        {.name = "max-tries",
+         .kind = CLI_INT,
+         .value = &f.max_tries,
+         .shown = "N",
+         .help = "tries per request that fails for a passing reason (default 4)",
+         .min = 1,
          .max = 100},
-        {.name = "retry-ms", .kind = CLI_INT, .value = &f.retry_ms, .shown = "MS",
-         .help = "first pause before another try, doubling (default 500)", .min = 0,
+        {.name = "retry-ms",
+         .kind = CLI_INT,
+         .value = &f.retry_ms,
+         .shown = "MS",
+         .help = "first pause before another try, doubling (default 500)",
+         .min = 0,
          .max = 600000},
-        {.name = "fail-on-error", .kind = CLI_REAL, .value = &f.fail_on_error, .shown = "SHARE",
+        {.name = "fail-on-error",
+         .kind = CLI_REAL,
+         .value = &f.fail_on_error,
+         .shown = "SHARE",
          .help = "tolerated share of failed requests (default 0)"},
-        {.name = "config", .kind = CLI_TEXT, .value = &f.config, .shown = "FILE.json",
+        {.name = "config",
+         .kind = CLI_TEXT,
+         .value = &f.config,
+         .shown = "FILE.json",
          .help = "flags from a file, same names; the command line wins"},
-        {.name = "format", .kind = CLI_TEXT, .value = &f.format, .shown = "text|md|json",
+        {.name = "format",
+         .kind = CLI_TEXT,
+         .value = &f.format,
+         .shown = "text|md|json",
          .help = "form of the result on standard output"},
-        {.name = "quiet", .letter = 'q', .kind = CLI_BOOL, .value = &f.quiet,
+        {.name = "quiet",
+         .letter = 'q',
+         .kind = CLI_BOOL,
+         .value = &f.quiet,
          .help = "no progress on standard error"},
     };
     cli_args a = {

@@ -10,6 +10,11 @@ const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, NULL}
 const su_suite *const cli_suites[] = {&su_mmlu_pro, &su_aime, &su_smoke_choice, &su_smoke_number,
                                       NULL};
 
+const sc_scorer *const cli_scorers[] = {&sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api,
+                                        &sc_number_aime, NULL};
+
+const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, NULL};
+
 const cli_command cli_commands[] = {
     {"run", "ask a model the questions of suites, score and store every answer", cmd_run},
     {"score", "score a run's stored answers again", cmd_score},

@@ -403,7 +403,7 @@ static as_code finish(runner *r, const run_outcome *out, as_err *err)
         .kv_bytes = info->kv_bytes,
         .scratch_bytes = info->scratch_bytes,
         .wall_ns = as_now_ns() - r->started_ns,
-        .client_cpu_ns = as_process_cpu_ns(),
+        .client_cpu_ns = r->driver->is_in_process ? -1 : as_process_cpu_ns(),
     };
     return db_run_finish(r->db, out->run_id, &end, err);
 }
@@ -429,7 +429,7 @@ static as_code begin_run(runner *r, run_outcome *out, as_err *err)
                 .file_bytes = info->file_bytes,
                 .json = info->json,
             },
-        .backend_json = r->how->backend_json,
+        .backend_json = info->json,
         .host_json = r->how->host_json,
         .build_json = r->how->build_json,
         .argv = r->how->argv,
@@ -451,13 +451,13 @@ static as_code begin_run(runner *r, run_outcome *out, as_err *err)
 
 static as_code carry_out(runner *r, run_outcome *out, as_err *err)
 {
+    if (r->driver->prepare != NULL) {
+        run_estimate e;
+        AS_TRY(run_plan_estimate(r->plan, &e, err));
+        AS_TRY(r->driver->prepare(r->be, e.max_total_tokens, r->n_slots, err));
+    }
     AS_TRY(begin_run(r, out, err));
     if (next_attempt(r)) {
-        if (r->driver->prepare != NULL) {
-            run_estimate e;
-            AS_TRY(run_plan_estimate(r->plan, &e, err));
-            AS_TRY(r->driver->prepare(r->be, e.max_total_tokens, r->n_slots, err));
-        }
         out->was_complete = false;
         AS_TRY(work(r, err));
     }

@@ -37,9 +37,8 @@ typedef struct run_tick {
 
 typedef struct run_execution {
     db_store *db;
-    bool fresh;          /* a new run even if one with this configuration is there */
-    as_str backend_json; /* provenance, see store.h */
-    as_str host_json, build_json, argv;
+    bool fresh;                         /* a new run even if one with this configuration is there */
+    as_str host_json, build_json, argv; /* provenance, see store.h */
     const volatile sig_atomic_t *cancel;            /* may be NULL */
     void (*tick)(void *user, const run_tick *tick); /* may be NULL; called often */
     void *tick_user;

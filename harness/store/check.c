@@ -34,8 +34,9 @@ static const rule rules[] = {
      " WHERE r.status = 'complete' AND t.n_items * t.repeats <> (SELECT count(*) FROM attempt a"
      " WHERE a.task_id = t.id AND a.counts = 1 AND a.error = 'none')"},
     {"the classes of a summary add up",
+     /* n leaves out what failed or could not be judged */
      "SELECT 'task ' || task_id FROM metric WHERE group_no = 0 AND metric_no = 0 AND n <> n_right"
-     " + n_wrong + n_truncated + n_empty + n_unparsed + n_refused + n_error + n_ungraded"},
+     " + n_wrong + n_truncated + n_empty + n_unparsed + n_refused"},
 };
 
 typedef struct checker {

@@ -47,15 +47,17 @@ static size_t count_pages(const db_task_spec *spec)
 typedef struct page_maker {
     pthread_mutex_t lock;
     pthread_cond_t changed;
-    db_packed *pages; /* data: one block each, free()d by the writer */
+    db_packed *pages;
+    char **blocks; /* the bytes that pages[i].data borrows; free()d by the writer */
     size_t n_ready;
     as_err err; /* code other than AS_OK: no more pages will come */
     const db_task_spec *spec;
 } page_maker;
 
-static as_code make_page(const db_task_spec *spec, size_t page, db_packer *packer, as_buf *text,
+static as_code make_page(page_maker *m, size_t page, db_packer *packer, as_buf *text,
                          db_packed *out, as_err *err)
 {
+    const db_task_spec *spec = m->spec;
     page_text(text, spec->samples + page * DB_PAGE_ITEMS, page_size(spec, page));
     AS_TRY(as_buf_ok(text, err));
     AS_TRY(db_pack(packer, as_buf_str(text), out, err));
@@ -64,6 +66,7 @@ static as_code make_page(const db_task_spec *spec, size_t page, db_packer *packe
         return as_nomem(err);
     memcpy(copy, out->data.p, out->data.n);
     out->data.p = copy;
+    m->blocks[page] = copy;
     return AS_OK;
 }
 
@@ -77,7 +80,7 @@ static void *make_pages(void *arg)
     as_err err = {0};
     for (size_t page = 0; page < count_pages(m->spec) && err.code == AS_OK; page++) {
         db_packed made = {0};
-        (void)make_page(m->spec, page, &packer, &text, &made, &err);
+        (void)make_page(m, page, &packer, &text, &made, &err);
         (void)pthread_mutex_lock(&m->lock);
         m->err = err;
         m->pages[page] = made;
@@ -147,8 +150,12 @@ as_code db_items_write(db_writer *w, int64_t task_id, const db_task_spec *spec, 
 {
     page_maker m = {.spec = spec};
     m.pages = calloc(count_pages(spec) + 1, sizeof *m.pages);
-    if (m.pages == NULL)
+    m.blocks = calloc(count_pages(spec) + 1, sizeof *m.blocks);
+    if (m.pages == NULL || m.blocks == NULL) {
+        free(m.pages);
+        free(m.blocks);
         return as_nomem(err);
+    }
     (void)pthread_mutex_init(&m.lock, NULL);
     (void)pthread_cond_init(&m.changed, NULL);
     pthread_t maker;
@@ -161,8 +168,9 @@ as_code db_items_write(db_writer *w, int64_t task_id, const db_task_spec *spec, 
     } else {
         c = as_fail(err, AS_IO, "store: cannot start a thread");
     }
-    for (size_t i = 0; i < m.n_ready; i++)
-        free((void *)(uintptr_t)m.pages[i].data.p);
+    for (size_t i = 0; i < count_pages(spec); i++)
+        free(m.blocks[i]);
+    free(m.blocks);
     free(m.pages);
     (void)pthread_cond_destroy(&m.changed);
     (void)pthread_mutex_destroy(&m.lock);

@@ -168,7 +168,7 @@ as_code db_attempt_texts(db_store *db, int64_t task_id, as_str item, int repeat,
     db_args a;
     AS_TRY(db_prepare(&db->read,
                       "SELECT a.prefix, a.prompt, a.reasoning, a.answer, a.message, a.is_chat"
-                      " FROM item i JOIN attempt a ON a.task_id = i.task_id"
+                      " FROM item i CROSS JOIN attempt a ON a.task_id = i.task_id"
                       " AND a.position = i.position WHERE i.task_id = ? AND i.item = ?"
                       " AND a.repeat = ? AND a.counts = 1",
                       &a, err));

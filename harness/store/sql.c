@@ -1,5 +1,6 @@
 #include "store/store_impl.h"
 
+#include <errno.h>
 #include <math.h>
 #include <string.h>
 
@@ -36,11 +37,13 @@ as_code db_sql_fail(const db_conn *c, int rc, as_err *err)
             "\"fuser %s\", or give this run a file of its own with --db",
             path, path);
     case SQLITE_FULL:
-        return as_fail(
-            err, code,
-            "%s: no room left on the disk; what was stored before is safe: make room and "
-            "run the same command again",
-            path);
+        (void)as_fail(err, code,
+                      "%s: the disk is full; what was stored before is safe: make room and run the "
+                      "same command again",
+                      path);
+        if (err != NULL)
+            err->sys = ENOSPC;
+        return code;
     case SQLITE_CORRUPT:
         return as_fail(err, code,
                        "%s: the file is damaged (%s); \"assay db check\" says where, a copy of it "
@@ -51,10 +54,10 @@ as_code db_sql_fail(const db_conn *c, int rc, as_err *err)
     case SQLITE_READONLY:
         return as_fail(err, code, "%s: the file or its folder cannot be written", path);
     case SQLITE_CANTOPEN:
-        return as_fail(err, code, "%s: cannot be opened: %s; are it and its folder writable?", path,
-                       c->h != NULL && sqlite3_system_errno(c->h) != 0
-                           ? strerror(sqlite3_system_errno(c->h))
-                           : "the system refuses");
+        errno = c->h != NULL ? sqlite3_system_errno(c->h) : 0;
+        return errno != 0 ? as_fail_sys(
+                                err, "%s: cannot be opened (are it and its folder writable?)", path)
+                          : as_fail(err, code, "%s: cannot be opened", path);
     default:
         return as_fail(err, code, "%s: %s", path,
                        c->h != NULL ? sqlite3_errmsg(c->h) : sqlite3_errstr(rc));

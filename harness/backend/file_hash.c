@@ -1,0 +1,64 @@
+#include "backend/file_hash.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/io.h"
+
+/* CACHE/sha256/KEY, KEY being a hash of what identifies this state of the file; NULL if there is no
+ * cache or no memory. */
+static const char *entry_path(as_arena *a, const char *path, as_str cache_dir)
+{
+    struct stat st;
+    if (cache_dir.n == 0 || stat(path, &st) != 0)
+        return NULL;
+    char *real = realpath(path, NULL);
+    if (real == NULL)
+        return NULL;
+    const as_str key = as_arena_printf(a, "%s|%lld|%lld.%09ld|%llu", real, (long long)st.st_size,
+                                       (long long)st.st_mtim.tv_sec, st.st_mtim.tv_nsec,
+                                       (unsigned long long)st.st_ino);
+    free(real);
+    if (!as_str_is_set(key))
+        return NULL;
+    const as_sha256 h = as_sha256_of(key);
+    char hex[AS_SHA256_HEX];
+    as_sha256_hex(hex, &h);
+    const as_str dir = as_arena_printf(a, "%.*s/sha256", AS_ARG(cache_dir));
+    return as_str_is_set(dir) ? as_path_join(a, dir.p, hex) : NULL;
+}
+
+static bool read_entry(const char *entry, char hex[AS_SHA256_HEX])
+{
+    as_buf b;
+    as_buf_init(&b, 256);
+    as_sha256 h;
+    const bool is_hit = as_file_exists(entry) && as_read_file(&b, entry, NULL) == AS_OK &&
+                        as_sha256_parse(&h, as_str_trim(as_buf_str(&b)));
+    if (is_hit)
+        as_sha256_hex(hex, &h);
+    as_buf_release(&b);
+    return is_hit;
+}
+
+as_code be_file_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err)
+{
+    as_arena a;
+    as_arena_init(&a, 1 << 20);
+    const char *entry = entry_path(&a, path, cache_dir);
+    as_code c = AS_OK;
+    if (entry == NULL || !read_entry(entry, hex)) {
+        as_sha256 h;
+        c = as_sha256_file(&h, path, err);
+        if (c == AS_OK) {
+            as_sha256_hex(hex, &h);
+            const as_str dir = as_arena_printf(&a, "%.*s/sha256", AS_ARG(cache_dir));
+            if (entry != NULL && as_str_is_set(dir) && as_make_dirs(dir.p, NULL) == AS_OK)
+                (void)as_write_file(entry, as_str_of(hex), NULL);
+        }
+    }
+    as_arena_release(&a);
+    return c;
+}
