@@ -4,8 +4,7 @@
 
 enum {
     MAX_JOBS = 4,
-    TILE_ROWS = 3,  /* from so many rows on, packing a tile pays */
-    ROW_BLOCK = 32, /* f32: rows of x that stay in the cache while 16 weight rows pass */
+    TILE_ROWS = 3, /* from so many rows on, packing a tile pays */
     RUNS_PER_THREAD = 8,
 };
 
@@ -65,12 +64,7 @@ static void tile_f32(const task *t, const g4_product *job, uint8_t *scratch, con
     float *rows = (float *)(void *)scratch;
     for (int i = 0; i < n_out; i++)
         ops->dequant(rows + (size_t)i * n, m->type, w + (size_t)i * m->row_bytes, m->n_in);
-    for (int r = 0; r < t->rows; r += ROW_BLOCK) {
-        const int part = t->rows - r < ROW_BLOCK ? t->rows - r : ROW_BLOCK;
-        for (int i = 0; i < n_out; i++)
-            ops->dot_f32(job->y + (size_t)r * job->y_stride + o + i, job->y_stride,
-                         rows + (size_t)i * n, t->x + (size_t)r * n, part, m->n_in);
-    }
+    ops->dot_f32(job->y + o, job->y_stride, rows, n_out, t->x, t->rows, m->n_in);
 }
 
 static void multiply_tiles(void *user, int thread, int64_t begin, int64_t end)

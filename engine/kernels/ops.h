@@ -50,6 +50,11 @@ typedef struct k_i8_format {
 /* NULL: this type has no integer product; de-quantise and use f32. */
 const k_i8_format *k_i8_format_of(uint32_t type);
 
+static inline size_t k_row_bytes_of(const k_i8_format *f, int n)
+{
+    return (size_t)(n / f->block_n) * (size_t)f->block_bytes;
+}
+
 /* Sixteen weight rows made ready for many activation rows. Rows beyond n_out hold anything. */
 typedef struct k_tile {
     const k_i8_format *format;
@@ -68,8 +73,10 @@ typedef struct k_ops {
 
     /* y: [n], exactly k_dequant_ref. */
     void (*dequant)(float *y, uint32_t type, const uint8_t *row, int n);
-    /* y[r·y_stride] = w · x[r·n …], r = 0 .. rows-1 */
-    void (*dot_f32)(float *y, size_t y_stride, const float *w, const float *x, int rows, int n);
+    /* y[r·y_stride + o] = w_o · x_r: w: [outs, n], x: [rows, n]. Four rows of x are read for each
+     * row of w, so keep w within the second cache. */
+    void (*dot_f32)(float *y, size_t y_stride, const float *w, int outs, const float *x, int rows,
+                    int n);
 
     /* Row r of out from x: [n]. d = max|x|/127, q = round-half-away(x · 1/d). A block with an
      * infinity or NaN gets d = NaN, so that the damage shows in every product. */

@@ -117,21 +117,24 @@ K_AVX2 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, const f
         y[(size_t)r * y_stride] = sum32(acc[r]);
 }
 
-K_AVX2 static void dot_f32(float *y, size_t y_stride, const float *w, const float *x, int rows,
-                           int n)
+K_AVX2 static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const float *x,
+                           int rows, int n)
 {
     int r = 0;
     for (; r + 2 <= rows; r += 2)
-        dot_rows(y + (size_t)r * y_stride, y_stride, w, x + (size_t)r * (size_t)n, 2, n);
+        for (int o = 0; o < outs; o++)
+            dot_rows(y + (size_t)r * y_stride + o, y_stride, w + (size_t)o * (size_t)n,
+                     x + (size_t)r * (size_t)n, 2, n);
     for (; r < rows; r++)
-        dot_rows(y + (size_t)r * y_stride, y_stride, w, x + (size_t)r * (size_t)n, 1, n);
+        for (int o = 0; o < outs; o++)
+            dot_rows(y + (size_t)r * y_stride + o, y_stride, w + (size_t)o * (size_t)n,
+                     x + (size_t)r * (size_t)n, 1, n);
 }
 
 K_AVX2 static void scores(float *s, size_t s_stride, const float *q, int heads, const float *k,
                           int n_keys, int dh, float scale)
 {
-    for (int j = 0; j < n_keys; j++)
-        dot_f32(s + j, s_stride, k + (size_t)j * (size_t)dh, q, heads, dh);
+    dot_f32(s, s_stride, k, n_keys, q, heads, dh);
     for (int h = 0; h < heads; h++)
         for (int j = 0; j < n_keys; j++)
             s[(size_t)h * s_stride + (size_t)j] *= scale;
@@ -334,10 +337,13 @@ K_AVX2 K_INLINE void strip(float *y, uint32_t type, const uint8_t *const rows[8]
     const uint8_t *w[8];
     for (int o = 0; o < 8; o++)
         w[o] = rows[o];
+    const uint8_t *next = rows[0] + K_STRIP * k_row_bytes_of(f, x->n);
     __m256 acc = _mm256_setzero_ps();
     for (int b = 0; b < x->n / 32; b += subs) {
         __m256 scale[16];
         __m256 min[8];
+        k_prefetch(next, K_STRIP * (size_t)f->block_bytes);
+        next += K_STRIP * (size_t)f->block_bytes;
         k_scales8(type, w, scale, min);
         for (int sub = 0; sub < subs; sub++) {
             const int at = b + sub;

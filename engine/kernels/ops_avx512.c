@@ -26,54 +26,70 @@ K_AVX512 K_INLINE float sum32(__m512 a, __m512 b)
     return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
 }
 
-/* R rows of x at once, R a constant. */
-K_AVX512 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, const float *x, int R,
-                                int n)
+/* O rows of w times R rows of x at once; both constants, O·R·2 registers of sums. */
+K_AVX512 K_INLINE void dot_block(float *y, size_t y_stride, const float *w, int O, const float *x,
+                                 int R, int n)
 {
-    __m512 a[4];
-    __m512 b[4];
-    K_UNROLL for (int r = 0; r < R; r++) a[r] = b[r] = _mm512_setzero_ps();
-    int i = 0;
-    for (; i + 32 <= n; i += 32) {
-        const __m512 w0 = _mm512_loadu_ps(w + i);
-        const __m512 w1 = _mm512_loadu_ps(w + i + 16);
-        K_UNROLL for (int r = 0; r < R; r++)
-        {
-            const float *row = x + (size_t)r * (size_t)n + i;
-            a[r] = _mm512_fmadd_ps(w0, _mm512_loadu_ps(row), a[r]);
-            b[r] = _mm512_fmadd_ps(w1, _mm512_loadu_ps(row + 16), b[r]);
-        }
+    __m512 a[2][4];
+    __m512 b[2][4];
+    K_UNROLL for (int o = 0; o < O; o++)
+    {
+        K_UNROLL for (int r = 0; r < R; r++) a[o][r] = b[o][r] = _mm512_setzero_ps();
     }
-    if (i < n) {
+    for (int i = 0; i < n; i += 32) {
+        /* whole registers but in the last step: a masked load of all lanes costs nothing more */
         const __mmask16 m0 = first_lanes(n - i);
         const __mmask16 m1 = first_lanes(n - i - 16);
-        const __m512 w0 = _mm512_maskz_loadu_ps(m0, w + i);
-        const __m512 w1 = _mm512_maskz_loadu_ps(m1, w + i + 16);
+        __m512 w0[2];
+        __m512 w1[2];
+        K_UNROLL for (int o = 0; o < O; o++)
+        {
+            w0[o] = _mm512_maskz_loadu_ps(m0, w + (size_t)o * (size_t)n + i);
+            w1[o] = _mm512_maskz_loadu_ps(m1, w + (size_t)o * (size_t)n + i + 16);
+        }
         K_UNROLL for (int r = 0; r < R; r++)
         {
             const float *row = x + (size_t)r * (size_t)n + i;
-            a[r] = _mm512_fmadd_ps(w0, _mm512_maskz_loadu_ps(m0, row), a[r]);
-            b[r] = _mm512_fmadd_ps(w1, _mm512_maskz_loadu_ps(m1, row + 16), b[r]);
+            const __m512 x0 = _mm512_maskz_loadu_ps(m0, row);
+            const __m512 x1 = _mm512_maskz_loadu_ps(m1, row + 16);
+            K_UNROLL for (int o = 0; o < O; o++)
+            {
+                a[o][r] = _mm512_fmadd_ps(w0[o], x0, a[o][r]);
+                b[o][r] = _mm512_fmadd_ps(w1[o], x1, b[o][r]);
+            }
         }
     }
-    K_UNROLL for (int r = 0; r < R; r++) y[(size_t)r * y_stride] = sum32(a[r], b[r]);
+    K_UNROLL for (int r = 0; r < R; r++)
+    {
+        K_UNROLL for (int o = 0; o < O; o++) y[(size_t)r * y_stride + (size_t)o] =
+            sum32(a[o][r], b[o][r]);
+    }
 }
 
-K_AVX512 static void dot_f32(float *y, size_t y_stride, const float *w, const float *x, int rows,
-                             int n)
+K_AVX512 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, int outs, const float *x,
+                                int R, int n)
+{
+    int o = 0;
+    for (; o + 2 <= outs; o += 2)
+        dot_block(y + o, y_stride, w + (size_t)o * (size_t)n, 2, x, R, n);
+    if (o < outs)
+        dot_block(y + o, y_stride, w + (size_t)o * (size_t)n, 1, x, R, n);
+}
+
+K_AVX512 static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const float *x,
+                             int rows, int n)
 {
     int r = 0;
     for (; r + 4 <= rows; r += 4)
-        dot_rows(y + (size_t)r * y_stride, y_stride, w, x + (size_t)r * (size_t)n, 4, n);
+        dot_rows(y + (size_t)r * y_stride, y_stride, w, outs, x + (size_t)r * (size_t)n, 4, n);
     for (; r < rows; r++)
-        dot_rows(y + (size_t)r * y_stride, y_stride, w, x + (size_t)r * (size_t)n, 1, n);
+        dot_rows(y + (size_t)r * y_stride, y_stride, w, outs, x + (size_t)r * (size_t)n, 1, n);
 }
 
 K_AVX512 static void scores(float *s, size_t s_stride, const float *q, int heads, const float *k,
                             int n_keys, int dh, float scale)
 {
-    for (int j = 0; j < n_keys; j++)
-        dot_f32(s + j, s_stride, k + (size_t)j * (size_t)dh, q, heads, dh);
+    dot_f32(s, s_stride, k, n_keys, q, heads, dh);
     for (int h = 0; h < heads; h++)
         for (int j = 0; j < n_keys; j++)
             s[(size_t)h * s_stride + (size_t)j] *= scale;
@@ -175,10 +191,13 @@ K_AVX512 K_INLINE void strip(float *y, uint32_t type, const uint8_t *const rows[
     const int offset = f->offset;
     const uint8_t *w[8];
     K_UNROLL for (int o = 0; o < 8; o++) w[o] = rows[o];
+    const uint8_t *next = rows[0] + K_STRIP * k_row_bytes_of(f, x->n);
     __m256 acc = _mm256_setzero_ps();
     for (int b = 0; b < x->n / 32; b += subs) {
         __m256 scale[16];
         __m256 min[8];
+        k_prefetch(next, K_STRIP * (size_t)f->block_bytes);
+        next += K_STRIP * (size_t)f->block_bytes;
         k_scales8(type, w, scale, min);
         K_UNROLL for (int sub = 0; sub < subs; sub++)
         {

@@ -23,10 +23,13 @@ static float dot(const float *a, const float *b, int n)
     return lane[0];
 }
 
-static void dot_f32(float *y, size_t y_stride, const float *w, const float *x, int rows, int n)
+static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const float *x, int rows,
+                    int n)
 {
     for (int r = 0; r < rows; r++)
-        y[(size_t)r * y_stride] = dot(w, x + (size_t)r * (size_t)n, n);
+        for (int o = 0; o < outs; o++)
+            y[(size_t)r * y_stride + (size_t)o] =
+                dot(w + (size_t)o * (size_t)n, x + (size_t)r * (size_t)n, n);
 }
 
 static void scores(float *s, size_t s_stride, const float *q, int heads, const float *k, int n_keys,

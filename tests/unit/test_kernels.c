@@ -52,22 +52,25 @@ static double magnitude(const float *w, const float *x, int n)
 static void f32_products(void **state)
 {
     (void)state;
-    enum { ROWS = 9 };
+    enum { ROWS = 9, OUTS = 5, STRIDE = 7 };
     for (int f = 0; k_ops_at(f) != NULL; f++)
         for (int l = 0; l < N_LENGTHS; l++)
             for (size_t s = 0; s < sizeof scales / sizeof scales[0]; s++) {
                 const k_ops *ops = k_ops_at(f);
                 const int n = lengths[l];
-                float *w = numbers((size_t)n, 1.0F);
+                float *w = numbers((size_t)(OUTS * n), 1.0F);
                 float *x = numbers((size_t)(ROWS * n), scales[s]);
-                float y[2 * ROWS];
-                ops->dot_f32(y, 2, w, x, ROWS, n);
-                for (int r = 0; r < ROWS; r++) {
-                    near(ops, "dot_f32", r, (double)y[2 * r], k_dot_ref(w, x + r * n, n),
-                         1e-6 * magnitude(w, x + r * n, n));
+                float y[STRIDE * ROWS];
+                ops->dot_f32(y, STRIDE, w, OUTS, x, ROWS, n);
+                for (int i = 0; i < ROWS * OUTS; i++) {
+                    const int r = i / OUTS;
+                    const int o = i % OUTS;
+                    near(ops, "dot_f32", i, (double)y[STRIDE * r + o],
+                         k_dot_ref(w + o * n, x + r * n, n),
+                         1e-6 * magnitude(w + o * n, x + r * n, n));
                     float alone;
-                    ops->dot_f32(&alone, 1, w, x + r * n, 1, n);
-                    assert_memory_equal(&alone, &y[2 * r], sizeof alone);
+                    ops->dot_f32(&alone, 1, w + o * n, 1, x + r * n, 1, n);
+                    assert_memory_equal(&alone, &y[STRIDE * r + o], sizeof alone);
                 }
                 drop(w);
                 drop(x);
