@@ -479,7 +479,9 @@ const char *rp_plot_name(const db_run_row *run, const db_task_row *task, as_aren
         const char c = name.p[i];
         const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
                               (c >= '0' && c <= '9') || strchr("._-", c) != NULL;
-        z[i] = is_plain && c != '\0' ? c : '_';
+        z[i] = '_';
+        if (is_plain && c != '\0')
+            z[i] = c;
     }
     return z;
 }

@@ -212,8 +212,9 @@ static as_code put_facts(const db_run_row *run, rp_format format, as_buf *out, a
         return AS_OK;
     }
     for (int r = 0; r < f.table.n_rows; r++) {
-        (void)as_buf_printf(out, "%-12.*s ", AS_ARG(as_str_sub(f.table.cells[2 * r], 0, 11)));
-        rp_put_clean(out, f.table.cells[2 * r + 1]);
+        const as_str *row = f.table.cells + (size_t)r * 2;
+        (void)as_buf_printf(out, "%-12.*s ", AS_ARG(row[0]));
+        rp_put_clean(out, row[1]);
         (void)as_buf_add_byte(out, '\n');
     }
     return AS_OK;

@@ -295,7 +295,8 @@ static void pictures_are_drawn(void **state)
     assert_non_null(strstr(b.p, "and_the"));
     as_buf_release(&b);
     /* without gnuplot: a sentence */
-    char *path = strdup(getenv("PATH"));
+    const char *was = getenv("PATH");
+    char *path = strdup(was != NULL ? was : "");
     (void)setenv("PATH", "/nowhere", 1);
     assert_int_equal(rp_plot(&spec, &has_picture, &note, &keep, &err), AS_OK);
     (void)setenv("PATH", path, 1);
