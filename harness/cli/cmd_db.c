@@ -32,7 +32,7 @@ int cmd_db(cli_env *env, int argc, char **argv)
         {.name = "without-times",
          .kind = CLI_BOOL,
          .value = &without_times,
-         .help = "export: leave out clocks, durations and memory, to compare two stores"},
+         .help = "export: leave out clocks, durations, memory and command lines, to compare"},
     };
     cli_args a = {.usage = "assay db check | export [--without-times] [--db FILE]",
                   .about = "check: integrity, references, and that every answer has its score.\n"

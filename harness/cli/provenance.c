@@ -82,12 +82,18 @@ as_str cli_build_json(as_arena *keep)
     return finish(&b, keep);
 }
 
+/* Where the store lies is no circumstance of what is in it: --db and its value are left out. */
 as_str cli_argv_text(const cli_env *env)
 {
     as_buf b;
     as_buf_init(&b, 1 << 16);
-    for (int i = 0; i < env->argc; i++)
-        (void)as_buf_printf(&b, "%s%s", i != 0 ? " " : "",
-                            i == 0 ? as_path_base(env->argv[0]) : env->argv[i]);
+    (void)as_buf_add_z(&b, as_path_base(env->argv[0]));
+    for (int i = 1; i < env->argc; i++) {
+        const as_str arg = as_str_of(env->argv[i]);
+        if (as_str_eq(arg, AS_STR("--db")))
+            i++;
+        else if (!as_str_starts(arg, AS_STR("--db=")))
+            (void)as_buf_printf(&b, " %s", env->argv[i]);
+    }
     return finish(&b, env->keep);
 }

@@ -317,7 +317,7 @@ static as_code find_task(db_writer *w, task_call *t, as_err *err)
         const char *what = difference(&a, t);
         if (what != NULL)
             c = as_fail(err, AS_INTEGRITY,
-                        "%s: run %lld began %.*s:%.*s with %s; start a fresh run (--fresh), or "
+                        "%s: run %lld began %.*s:%.*s with %s; start a fresh run (--new-run), or "
                         "finish this one with the program and data it was begun with",
                         w->conn.path, (long long)t->run_id, AS_ARG(t->spec->suite),
                         AS_ARG(t->spec->protocol), what);

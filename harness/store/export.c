@@ -45,7 +45,7 @@ static const table tables[] = {
 
 static bool is_of_time(const char *column)
 {
-    static const char *const names[] = {"created", "finished", "session"};
+    static const char *const names[] = {"created", "finished", "session", "argv"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(column, names[i]) == 0)
             return true;

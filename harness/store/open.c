@@ -189,7 +189,9 @@ static as_code open_immutable(db_conn *c, const char *path, as_err *err)
 static as_code open_reader(db_store *db, as_err *err)
 {
     db_conn *c = &db->read;
-    AS_TRY(open_conn(c, db->path, SQLITE_OPEN_READONLY, err));
+    /* Not READONLY: such a connection cannot take WAL's files away when it is the last to close.
+     * query_only below keeps it from writing; SQLite itself falls back where the file is protected. */
+    AS_TRY(open_conn(c, db->path, SQLITE_OPEN_READWRITE, err));
     as_err first = {0};
     int64_t version = 0;
     if (pragma_i64(c, "PRAGMA user_version", &version, &first) != AS_OK) {

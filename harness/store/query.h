@@ -66,7 +66,7 @@ as_code db_each_attempt(db_store *db, int64_t task_id, db_attempt_fn fn, void *u
  * finding; *report gets one line per check. */
 as_code db_check(db_store *db, as_buf *report, as_err *err);
 /* One JSON object a line: {"table": …, column: value …}, in primary-key order, blobs as text;
- * times left out when without_times, so that two stores can be compared. */
+ * times and command lines left out when without_times, so that two stores can be compared. */
 as_code db_export(db_store *db, bool without_times,
                   as_code (*write)(void *user, as_str line, as_err *err), void *user, as_err *err);
 

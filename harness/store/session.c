@@ -60,7 +60,7 @@ as_code db_session_check(db_writer *w, int64_t run_id, int64_t host_id, as_err *
         if (began_ns != 0 && began_ns <= db_col_i64(&a, 1, 0))
             c = as_fail(err, AS_TIMEOUT,
                         "%s: another assay process writes to run %lld: process %lld; wait for it, "
-                        "end it, or start a run of its own with --fresh",
+                        "end it, or start a run of its own with --new-run",
                         w->conn.path, (long long)run_id, (long long)pid);
     }
     db_finish(&a);

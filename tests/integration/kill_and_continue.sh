@@ -14,51 +14,54 @@ same_store() {
   assay db check --db "$3" >"$work/out" 2>&1 || fail "$1: $(cat "$work/out")"
 }
 
-# killed NAME LONGEST_MS command…: runs "command --db FILE" to its end through 20 kills.
+# killed NAME program…: runs "command --db FILE" to its end, then again through 20 kills at random
+# moments within a third of that time each, so that they fall all over the run.
 killed() {
-  local name=$1 longest=$2 i pid kills=0
-  shift 2
+  local name=$1 i pid kills=0 start took
+  shift # a program, not a function: a function would run in a shell that is killed in its place
+  start=$(date +%s%N)
   "$@" -q --db "$work/$name.whole.db" >"$work/whole.out" 2>"$work/err"
   local whole=$?
+  took=$((($(date +%s%N) - start) / 1000000))
   for i in $(seq 20); do
     "$@" -q --db "$work/$name.killed.db" >/dev/null 2>&1 &
     pid=$!
-    sleep "$(awk -v r=$RANDOM -v m="$longest" 'BEGIN { printf "%.3f", r / 32768 * m / 1000 }')"
+    sleep "$(awk -v r=$RANDOM -v t="$took" 'BEGIN { printf "%.3f", 0.005 + r / 32768 * t / 3000 }')"
     if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
     wait $pid 2>/dev/null
   done
   "$@" -q --db "$work/$name.killed.db" >"$work/killed.out" 2>"$work/err"
   local code=$?
   [ $code -eq $whole ] || fail "$name: exit $code after the kills, $whole without ($(head -1 "$work/err"))"
-  [ $kills -ge 5 ] || fail "$name: only $kills kills met a living process; the run is too short to prove anything"
+  [ $kills -ge 10 ] || fail "$name: only $kills kills met a living process; the run is too short to prove anything"
   same_store "$name" "$work/$name.whole.db" "$work/$name.killed.db"
-  printf '%s: %d kills\n' "$name" $kills
+  printf '%s: %d kills of a run of %d ms\n' "$name" $kills "$took"
 }
 
 cat >"$work/script.json" <<'J'
 {"seed": 7, "default": {"text": "The answer is ({letter}).", "delay_ms": 10, "jitter_ms": 20, "prompt_tokens": 100,
   "completion_tokens": 7, "error": "rate", "fail_share": 0.2, "fail_tries": 2, "retry_after_ms": 5}}
 J
-killed null 700 assay run -m "null:$work/script.json" -t smoke -k 8 -j 8
+killed null "$AS_PROGRAM" run -m "null:$work/script.json" -t smoke -k 8 -j 8
 
 # Some items fail for good: exit 3, and the store still must not depend on the kills.
 cat >"$work/broken.json" <<'J'
 {"seed": 7, "default": {"text": "The answer is ({number}).", "delay_ms": 10, "jitter_ms": 20,
   "error": "request", "fail_share": 0.1}}
 J
-killed broken 500 assay run -m "null:$work/broken.json" -t smoke -k 6 -j 8
+killed broken "$AS_PROGRAM" run -m "null:$work/broken.json" -t smoke -k 6 -j 8
 
 model=$(ls "$AS_FIXTURES"/engine/*/model.gguf 2>/dev/null | head -1)
 if [ -n "$model" ]; then
-  killed engine 1500 assay run -m "$model" -t smoke_choice --max-tokens 12 --temperature 1 -k 2
+  killed engine "$AS_PROGRAM" run -m "$model" -t smoke_choice --max-tokens 24 --temperature 1 -k 24
 else
   skip "engine: no tiny model among the fixtures"
 fi
 
 # Recorded answers: many, since they go fast. Half of the answers are for one item each.
-awk 'BEGIN { for (k = 0; k < 400; k++) for (i = 1; i <= 24; i++)
+awk 'BEGIN { for (k = 0; k < 1000; k++) for (i = 1; i <= 24; i++)
   printf "{\"id\":\"c%02d\",\"response\":\"So (%d). The answer is (%c).\"}\n", i, k, 65 + (i * 7 + k) % 10 }' >"$work/recorded.jsonl"
-killed replay 400 assay run -m "replay:$work/recorded.jsonl" -t smoke_choice
+killed replay "$AS_PROGRAM" run -m "replay:$work/recorded.jsonl" -t smoke_choice
 
 # SIGINT: exit 130, resumable, and the same end.
 "$AS_PROGRAM" run -q -m "null:$work/script.json" -t smoke -k 8 -j 2 --db "$work/int.db" >/dev/null 2>"$work/err" &
