@@ -18,7 +18,10 @@ as_interval rp_group_interval(const as_group *group, int repeats)
 
 static as_str num(as_arena *a, double v, int digits)
 {
-    return isnan(v) ? AS_STR("N/A") : as_arena_printf(a, "%.*f", digits, v);
+    if (isnan(v))
+        return AS_STR("N/A");
+    const bool is_count = v == floor(v) && v > 1;
+    return as_arena_printf(a, "%.*f", is_count ? 0 : digits, v);
 }
 
 static as_str count(as_arena *a, int64_t n)
@@ -304,25 +307,44 @@ static const rp_column group_columns[] = {
     {"Value", RP_RIGHT}, {"95 % interval", RP_LEFT}, {"n", RP_RIGHT},    {"repeats", RP_RIGHT},
 };
 
+static as_code add_group_row(rp_table *t, const db_run_row *run, const db_task_row *task,
+                             const as_group *group, const as_metric *metric, as_err *err)
+{
+    as_arena *a = t->keep;
+    const as_interval i = rp_group_interval(group, task->repeats);
+    const as_str cells[] = {
+        run_cell(a, run),
+        as_arena_printf(a, "%.*s:%.*s", AS_ARG(task->suite), AS_ARG(task->protocol)),
+        group->name,
+        metric == NULL ? AS_STR("score") : metric->name,
+        num(a, metric == NULL ? group->score : metric->value, 4),
+        metric == NULL ? interval(a, i.lo, i.hi) : AS_STR(""),
+        count(a, group->n),
+        as_arena_printf(a, "%d", task->repeats),
+    };
+    return rp_table_row(t, cells, err);
+}
+
+/* For people: the scores. */
 static as_code add_groups(rp_table *t, const db_run_row *run, const db_task_row *task, as_arena *a,
                           as_err *err)
 {
+    (void)a;
+    for (int g = 0; task->has_summary && g < task->summary.n_groups; g++)
+        AS_TRY(add_group_row(t, run, task, &task->summary.groups[g], NULL, err));
+    return AS_OK;
+}
+
+/* For files: the suite's metrics of each group behind its score. */
+static as_code add_group_metrics(rp_table *t, const db_run_row *run, const db_task_row *task,
+                                 as_arena *a, as_err *err)
+{
+    (void)a;
     for (int g = 0; task->has_summary && g < task->summary.n_groups; g++) {
         const as_group *group = &task->summary.groups[g];
-        const as_interval i = rp_group_interval(group, task->repeats);
-        for (int m = -1; m < group->n_metrics; m++) {
-            const as_str cells[] = {
-                run_cell(a, run),
-                as_arena_printf(a, "%.*s:%.*s", AS_ARG(task->suite), AS_ARG(task->protocol)),
-                group->name,
-                m < 0 ? AS_STR("score") : group->metrics[m].name,
-                num(a, m < 0 ? group->score : group->metrics[m].value, 4),
-                m < 0 ? interval(a, i.lo, i.hi) : AS_STR(""),
-                count(a, group->n),
-                as_arena_printf(a, "%d", task->repeats),
-            };
-            AS_TRY(rp_table_row(t, cells, err));
-        }
+        AS_TRY(add_group_row(t, run, task, group, NULL, err));
+        for (int m = 0; m < group->n_metrics; m++)
+            AS_TRY(add_group_row(t, run, task, group, &group->metrics[m], err));
     }
     return AS_OK;
 }
@@ -353,6 +375,7 @@ static as_code add_metrics(rp_table *t, const db_run_row *run, const db_task_row
 static const table_kind scores = {score_columns, N(score_columns), add_score};
 static const table_kind anatomy = {anatomy_columns, N(anatomy_columns), add_anatomy};
 static const table_kind groups = {group_columns, N(group_columns), add_groups};
+static const table_kind group_metrics = {group_columns, N(group_columns), add_group_metrics};
 static const table_kind metrics = {metric_columns, N(metric_columns), add_metrics};
 
 /* with_run false leaves the first column out, for pages about one run. An empty table prints
@@ -387,7 +410,7 @@ as_code rp_scores_table(const db_run_row *runs, int n_runs, rp_format format, as
 as_code rp_groups_table(const db_run_row *runs, int n_runs, rp_format format, as_buf *out,
                         as_err *err)
 {
-    return put_table(&groups, runs, n_runs, true, format, NULL, out, err);
+    return put_table(&group_metrics, runs, n_runs, true, format, NULL, out, err);
 }
 
 as_code rp_metrics_table(const db_run_row *runs, int n_runs, rp_format format, as_buf *out,

@@ -3,7 +3,8 @@
 /*
  * summary.h — what a run found and under which circumstances, for people and for programs.
  *
- * Tables     scores (lm-eval's columns, then interval, n, repeats), anatomy, groups, metrics.
+ * Tables     scores (lm-eval's columns, then interval, n, repeats), anatomy, groups, metrics. The
+ *            metrics of single groups are in rp_groups_table and the JSON only.
  * Intervals  95 %. Of a task: as its suite computed it. Of a group: Wilson, with its items (not its
  *            attempts) as trials.
  * JSON       the contract of `assay run --format json`; unknown numbers are null.
