@@ -6,3 +6,5 @@ as_test(test_dequant ${CMAKE_CURRENT_LIST_DIR}/test_dequant.c DEPS as_engine as_
 as_test(test_kernels ${CMAKE_CURRENT_LIST_DIR}/test_kernels.c DEPS as_engine as_base LABELS unit)
 as_test(test_engine_gemma3 ${CMAKE_CURRENT_LIST_DIR}/test_engine_gemma3.c ${ENGINE_SUPPORT}
   DEPS as_engine as_base m LABELS "engine;slow" TIMEOUT 600)
+as_test(test_engine_vectors ${CMAKE_CURRENT_LIST_DIR}/test_engine_vectors.c
+  ${CMAKE_CURRENT_LIST_DIR}/synthetic.c ${ENGINE_SUPPORT} DEPS as_engine as_base m LABELS engine)
