@@ -44,6 +44,18 @@ static const su_protocol protocols[] = {
         .max_tokens = 4000,
         .sampling = {0, 1, (double)NAN, -1},
     },
+    {
+        .id = OWN_SHOTS,
+        .title = "like official, with this program's own five examples: NOT comparable",
+        .source = "the official prompt's form around the examples of smoke_choice",
+        .scorer = "choice_mmlu_pro",
+        .n_shot = MAX_SHOT,
+        .repeats = 1,
+        .max_tokens = 2048,
+        .max_prompt_tokens = 2048,
+        .sampling = {0, (double)NAN, (double)NAN, -1},
+        .stop = {"Question:"},
+    },
 };
 
 /* What stands before a subject's questions. With k examples it is the first end[k] bytes. */

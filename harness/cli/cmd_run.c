@@ -348,9 +348,9 @@ int cmd_run(cli_env *env, int argc, char **argv)
     run_flags f = {
         .num_fewshot = -1,
         .top_k = -1,
-        .temperature = NAN,
-        .top_p = NAN,
-        .min_p = NAN,
+        .temperature = (double)NAN,
+        .top_p = (double)NAN,
+        .min_p = (double)NAN,
         .max_tries = 4,
         .retry_ms = 500,
     };

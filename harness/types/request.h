@@ -29,8 +29,8 @@ typedef struct as_sampling {
     int top_k; /* 0: all */
 } as_sampling;
 
-#define AS_SAMPLING_UNSET  ((as_sampling){NAN, NAN, NAN, -1})
-#define AS_SAMPLING_GREEDY ((as_sampling){0, NAN, NAN, -1})
+#define AS_SAMPLING_UNSET  ((as_sampling){(double)NAN, (double)NAN, (double)NAN, -1})
+#define AS_SAMPLING_GREEDY ((as_sampling){0, (double)NAN, (double)NAN, -1})
 
 enum { AS_MAX_STOP = 8 };
 
