@@ -34,28 +34,28 @@
 typedef struct g4_model g4_model;
 
 typedef struct g4_model_options {
-    const as_log *log;  /* borrowed while the model is open */
-    bool no_weights;    /* vocabulary and metadata only: tokenising, rendering, info */
+    const as_log *log; /* borrowed while the model is open */
+    bool no_weights;   /* vocabulary and metadata only: tokenising, rendering, info */
 } g4_model_options;
 
 enum { G4_MAX_STOP = 8 };
 
 typedef struct g4_info {
-    as_str architecture; /* "gemma3", "gemma4" */
-    as_str name;         /* general.name, may be empty */
-    as_str license;      /* general.license, may be empty */
-    as_str quantization; /* what most weight bytes are: "Q4_K", "F32", … */
+    as_str architecture;  /* "gemma3", "gemma4" */
+    as_str name;          /* general.name, may be empty */
+    as_str license;       /* general.license, may be empty */
+    as_str quantization;  /* what most weight bytes are: "Q4_K", "F32", … */
     as_str chat_template; /* tokenizer.chat_template; p NULL when the file carries none */
     int n_layers, width, n_heads, n_vocab;
-    int n_ctx_train;     /* positions the model was made for */
-    int window;          /* sliding-window size in tokens */
+    int n_ctx_train; /* positions the model was made for */
+    int window;      /* sliding-window size in tokens */
     int n_experts, n_experts_used;
     int64_t n_params;           /* all weights in use (dead tensors left out) */
     int64_t n_params_active;    /* used for one token */
     int64_t n_params_effective; /* without the per-layer embedding table */
     int64_t file_bytes;
-    int64_t weight_bytes; /* of the tensors in use, as stored */
-    int32_t bos, eos;     /* -1 when there is none */
+    int64_t weight_bytes;      /* of the tensors in use, as stored */
+    int32_t bos, eos;          /* -1 when there is none */
     int32_t stop[G4_MAX_STOP]; /* ids that end a reply */
     int n_stop;
     bool add_bos; /* raw completion starts with bos */
@@ -90,20 +90,20 @@ typedef enum g4_kv_type { G4_KV_DEFAULT, G4_KV_F32, G4_KV_F16, G4_KV_Q8_0 } g4_k
 
 typedef struct g4_session_options {
     g4_precision precision;
-    g4_kv_type kv;  /* default: F32 */
-    int n_ctx;      /* positions one sequence may hold; 0: what the model was made for */
-    int n_seqs;     /* sequences alive at once; 0: 1 */
-    int n_batch;    /* rows of one g4_decode call; 0: 256 */
-    int n_threads;  /* 0: one per core */
+    g4_kv_type kv;    /* default: F32 */
+    int n_ctx;        /* positions one sequence may hold; 0: what the model was made for */
+    int n_seqs;       /* sequences alive at once; 0: 1 */
+    int n_batch;      /* rows of one g4_decode call; 0: 256 */
+    int n_threads;    /* 0: one per core */
     bool keep_hidden; /* g4_result.hidden is filled */
 } g4_session_options;
 
 /* What a session would take, before anything is allocated. */
 typedef struct g4_memory {
-    int64_t weights_bytes; /* mapped from the file; resident as far as touched */
-    int64_t kv_bytes;      /* cache of all sequences at full length */
+    int64_t weights_bytes;      /* mapped from the file; resident as far as touched */
+    int64_t kv_bytes;           /* cache of all sequences at full length */
     int64_t kv_bytes_per_token; /* of one sequence, while every layer still grows */
-    int64_t scratch_bytes; /* activations, logits */
+    int64_t scratch_bytes;      /* activations, logits */
 } g4_memory;
 
 as_code g4_session_plan(const g4_model *m, const g4_session_options *options, g4_memory *out,
@@ -137,7 +137,7 @@ typedef struct g4_row {
 typedef struct g4_result {
     const float *logits; /* [n_logits, n_vocab], in the order of the rows that asked */
     int n_logits;
-    const float *hidden; /* keep_hidden: [n_layers + 1, n_rows, width]: scaled embedding, output of
+    const float *hidden;  /* keep_hidden: [n_layers + 1, n_rows, width]: scaled embedding, output of
                             each layer but the last, final norm's output; else NULL */
     int64_t ns;           /* wall time of the call */
     int64_t weight_bytes; /* read from the weights, counted once per call */

@@ -127,8 +127,10 @@ K_AVX512 static void weigh(float *o, const float *p, size_t p_stride, int heads,
 K_AVX512 K_INLINE __m512 exp16(__m512 x)
 {
     x = _mm512_max_ps(_mm512_set1_ps(K_EXP_MIN), _mm512_min_ps(_mm512_set1_ps(K_EXP_MAX), x));
-    const __m512 n = _mm512_roundscale_ps(_mm512_mul_ps(x, _mm512_set1_ps(K_LOG2E)),
-                                          _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
+    /* To the nearest integer; by way of int32, since the direct one is a macro that gcc -O0 warns
+     * about. */
+    const __m512i whole = _mm512_cvtps_epi32(_mm512_mul_ps(x, _mm512_set1_ps(K_LOG2E)));
+    const __m512 n = _mm512_cvtepi32_ps(whole);
     __m512 r = _mm512_fnmadd_ps(n, _mm512_set1_ps(K_LN2_HI), x);
     r = _mm512_fnmadd_ps(n, _mm512_set1_ps(K_LN2_LO), r);
     __m512 p = _mm512_set1_ps(1.0F / 5040);

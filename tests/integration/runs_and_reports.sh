@@ -19,6 +19,20 @@ run_json -m null: -t smoke_choice -j 1 --new-run >"$work/c.json" || fail "-j 1"
 [ "$(number "$work/a.json" score)" = "$(number "$work/c.json" score)" ] || fail "-j changes the score"
 [ "$(number "$work/a.json" run)" != "$(number "$work/c.json" run)" ] || fail "--new-run made no new run"
 
+# The engine's answers neither: shared prefixes, batches and threads are its own business.
+model=$(ls "$AS_FIXTURES"/engine/*/model.gguf 2>/dev/null | head -1)
+if [ -n "$model" ]; then
+  for j in 1 5; do
+    assay run -q -m "$model" -t smoke_choice -L 8 --max-tokens 16 --temperature 1 -j $j --threads $(((j + 1) / 3 + 1)) --db "$work/j$j.db" \
+      >/dev/null 2>"$work/err" || fail "engine -j $j: $(cat "$work/err")"
+    assay show last --samples --text --db "$work/j$j.db" | sed -E 's/"seconds":[^,}]*//' >"$work/j$j.jsonl"
+  done
+  [ "$(wc -l <"$work/j1.jsonl")" -eq 8 ] || fail "engine: $(wc -l <"$work/j1.jsonl") answers, want 8"
+  cmp -s "$work/j1.jsonl" "$work/j5.jsonl" || fail "the engine's answers depend on -j"
+else
+  skip "the engine's answers for several -j: no tiny model among the fixtures"
+fi
+
 # Passing faults are retried, lasting ones are errors and not wrong answers.
 printf '{"default":{"text":"The answer is (A).","error":"rate","fail_tries":2,"retry_after_ms":1}}' >"$work/s.json"
 run_json -m "null:$work/s.json" -t smoke_choice >"$work/d.json" || fail "retries: $(cat "$work/err")"
