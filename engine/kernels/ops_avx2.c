@@ -64,6 +64,14 @@ K_AVX2 void k_avx2_dequant(float *y, uint32_t type, const uint8_t *row, int n)
             _mm256_storeu_ps(y + i, _mm256_cvtph_ps(_mm_loadu_si128(
                                         (const __m128i *)(const void *)(row + 2 * i))));
         k_dequant_ref(y + i, type, row + 2 * (size_t)i, n - i);
+    } else if (type == K_BF16) {
+        int i = 0;
+        for (; i + 8 <= n; i += 8) {
+            const __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(row + 2 * i));
+            _mm256_storeu_si256((__m256i *)(void *)(y + i),
+                                _mm256_slli_epi32(_mm256_cvtepu16_epi32(v), 16));
+        }
+        k_dequant_ref(y + i, type, row + 2 * (size_t)i, n - i);
     } else if (k_i8_format_of(type) != NULL) {
 #define ONE(t) dequant_type(y, t, row, n)
         K_EACH_TYPE(type, ONE)

@@ -1,0 +1,3 @@
+# Programs that measure; not tests.
+add_executable(bench_engine ${CMAKE_CURRENT_LIST_DIR}/bench_engine.c)
+target_link_libraries(bench_engine PRIVATE as_engine as_base Threads::Threads m as_warnings)
