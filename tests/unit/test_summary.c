@@ -144,7 +144,7 @@ static void finds_suites_by_name(void **state)
                                   "smoke_number");
     assert_int_equal(su_find(all, AS_STR("mmlu_pro:"), &suite, &protocol, &err), AS_RANGE);
     assert_string_equal(err.text, "suite mmlu_pro has no protocol \"\"; there are: official, "
-                                  "official-api");
+                                  "official-api, own-shots");
 }
 
 int main(void)
