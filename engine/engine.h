@@ -44,7 +44,7 @@ typedef struct g4_info {
     as_str architecture;  /* "gemma3", "gemma4" */
     as_str name;          /* general.name, may be empty */
     as_str license;       /* general.license, may be empty */
-    as_str quantization;  /* what most weight bytes are: "Q4_K", "F32", … */
+    as_str quantization;  /* recipe or, unnamed, most used type: "Q4_K_M", "F32" */
     as_str chat_template; /* tokenizer.chat_template; p NULL when the file carries none */
     int n_layers, width, n_heads, n_vocab;
     int n_ctx_train; /* positions the model was made for */

@@ -21,6 +21,35 @@ static as_str most_used_type(const g4_weights *w)
     return as_str_of(info != NULL ? info->name : "");
 }
 
+/* general.file_type: the recipe a file was quantised by, as llama.cpp numbers them. */
+static as_str recipe_name(uint32_t file_type)
+{
+    static const struct {
+        uint32_t number;
+        const char *name;
+    } rows[] = {
+        {0, "F32"},     {1, "F16"},     {2, "Q4_0"},    {3, "Q4_1"},    {7, "Q8_0"},
+        {8, "Q5_0"},    {9, "Q5_1"},    {10, "Q2_K"},   {11, "Q3_K_S"}, {12, "Q3_K_M"},
+        {13, "Q3_K_L"}, {14, "Q4_K_S"}, {15, "Q4_K_M"}, {16, "Q5_K_S"}, {17, "Q5_K_M"},
+        {18, "Q6_K"},   {25, "IQ4_NL"}, {30, "IQ4_XS"}, {32, "BF16"},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
+        if (rows[i].number == file_type)
+            return as_str_of(rows[i].name);
+    return (as_str){0};
+}
+
+/* The recipe the file names, else the type that most weight bytes have. */
+static as_code read_quantization(as_str *out, const g4_model *m, as_err *err)
+{
+    uint32_t file_type = UINT32_MAX;
+    AS_TRY(g4_gguf_opt_u32(m->file, "general.file_type", UINT32_MAX, &file_type, err));
+    *out = recipe_name(file_type);
+    if (out->n == 0 && m->has_weights)
+        *out = most_used_type(&m->weights);
+    return AS_OK;
+}
+
 static as_code fill_info(g4_model *m, as_err *err)
 {
     const g4_config *c = &m->config;
@@ -29,7 +58,7 @@ static as_code fill_info(g4_model *m, as_err *err)
     AS_TRY(optional_text(&info->license, m->file, "general.license", err));
     AS_TRY(optional_text(&info->chat_template, m->file, "tokenizer.chat_template", err));
     info->architecture = c->arch == G4_GEMMA3 ? AS_STR("gemma3") : AS_STR("gemma4");
-    info->quantization = m->has_weights ? most_used_type(&m->weights) : (as_str){0};
+    AS_TRY(read_quantization(&info->quantization, m, err));
     info->n_layers = c->n_layers;
     info->width = c->width;
     info->n_heads = c->n_heads;
