@@ -101,6 +101,7 @@ void g4_multiply(g4_compute *cx, const g4_product *jobs, int n_jobs, const float
         cx->flops += (int64_t)2 * m->n_in * m->n_out * rows;
     }
     const int64_t n_tiles = t.first_tile[n_jobs];
-    const int64_t grain = n_tiles / (g4_team_size(cx->team) * RUNS_PER_THREAD);
+    const int64_t runs = (int64_t)g4_team_size(cx->team) * RUNS_PER_THREAD;
+    const int64_t grain = n_tiles / runs;
     g4_team_run(cx->team, n_tiles, grain > 0 ? grain : 1, multiply_tiles, &t);
 }

@@ -28,9 +28,11 @@ void g4_over_rows(g4_pass *p, g4_job job)
     g4_team_run(p->s->compute.team, p->n_live, GRAIN, job, p);
 }
 
+/* y: [n_live, n_out] */
 static void multiply(g4_pass *p, const g4_matrix *w, float *y, const float *x)
 {
-    const g4_product job = {.w = w, .y = y, .y_stride = (size_t)w->n_out};
+    g4_product job = {.w = w, .y_stride = (size_t)w->n_out};
+    job.y = y;
     g4_multiply(&p->s->compute, &job, 1, x, p->n_live);
 }
 
@@ -93,7 +95,7 @@ static void finish_ple_rows(void *user, int thread, int64_t begin, int64_t end)
                                 table->data + (size_t)p->rows[r].token * table->row_bytes, all);
         for (int i = 0; i < all; i++)
             ple[i] *= context_factor;
-        for (int l = 0; l < p->c->n_layers; l++)
+        for (int64_t l = 0; l < p->c->n_layers; l++)
             k_rms(ple + l * P, ple + l * P, p->w->ple_norm, P, p->c->eps);
         for (int i = 0; i < all; i++)
             ple[i] = (ple[i] + token[i] * token_factor) * 0.707106781186547524F;
@@ -171,8 +173,8 @@ static void project_qkv(g4_pass *p)
     g4_session *s = p->s;
     g4_input_begin(&s->compute, p->c->width);
     g4_over_rows(p, attn_norm_rows);
-    const size_t q = (size_t)(p->c->n_heads * p->lc->head_dim);
-    const size_t kv = (size_t)(p->lc->n_kv * p->lc->head_dim);
+    const size_t q = (size_t)p->c->n_heads * (size_t)p->lc->head_dim;
+    const size_t kv = (size_t)p->lc->n_kv * (size_t)p->lc->head_dim;
     g4_product jobs[3] = {{.w = &p->lw->q, .y = s->b.q, .y_stride = q}};
     int n = 1;
     if (p->lc->owns_kv) {
@@ -189,7 +191,7 @@ static void drop_rows(g4_pass *p)
 {
     g4_buffers *b = &p->s->b;
     const size_t D = (size_t)p->c->width;
-    const size_t q = (size_t)(p->c->n_heads * p->lc->head_dim);
+    const size_t q = (size_t)p->c->n_heads * (size_t)p->lc->head_dim;
     int n = 0;
     for (int r = 0; r < p->n_live; r++) {
         if (!p->rows[b->row_of[r]].want_logits)

@@ -108,9 +108,16 @@ static void full_name(char name[NAME_MAX], const reader *r, const char *tail)
         snprintf(name, NAME_MAX, "blk.%d.%s", r->layer, tail);
 }
 
+/* Of the layer at work; all zero for tensors of the model, whose rows ask for nothing of it. */
+static const g4_layer_config *layer_of(const reader *r)
+{
+    static const g4_layer_config none;
+    return r->layer >= 0 ? &r->c->layers[r->layer] : &none;
+}
+
 static bool is_wanted(const reader *r, when condition)
 {
-    const g4_layer_config *layer = r->layer >= 0 ? &r->c->layers[r->layer] : NULL;
+    const g4_layer_config *layer = layer_of(r);
     switch (condition) {
     case ALWAYS:
         return true;
@@ -131,7 +138,7 @@ static bool is_wanted(const reader *r, when condition)
 static int64_t size_of(const reader *r, dim d)
 {
     const g4_config *c = r->c;
-    const g4_layer_config *layer = r->layer >= 0 ? &c->layers[r->layer] : NULL;
+    const g4_layer_config *layer = layer_of(r);
     switch (d) {
     case ONE:
         return 1;
