@@ -14,12 +14,15 @@
  *            parts with "=" the last one stays; braces, commas between thousands, one leading +,
  *            leading zeros, a full stop and a tail of ".0" do not count.
  * Output     prediction is the number in plain decimal form ("25" for 025), or the cleaned text of
- * a box that is no integer: that is an answer too, and a wrong one. A gold answer is an integer
- * from 0 to 999 ("073" is 73); other gold answers are AS_UNGRADED. Version    number_aime: 1 Source
- * the recommended rule of our benchmark notes; agrees with MathArena's parser on integers. It does
- * no algebra: \frac{408}{2} is not 204. Cost       linear; a box of more than 256 bytes is no
- * integer. Errors     AS_NOMEM. Ownership  texts of the result live in the arena or borrow from the
- * answer. Threads    pure.
+ *            a box that is no integer: that is an answer too, and a wrong one. A gold answer is an
+ *            integer from 0 to 999 ("073" is 73); other gold answers are AS_UNGRADED.
+ * Version    number_aime: 1
+ * Source     the recommended rule of our benchmark notes; agrees with MathArena's parser on
+ *            integers. It does no algebra: \frac{408}{2} is not 204.
+ * Cost       linear; a box of more than 256 bytes is no integer.
+ * Errors     AS_NOMEM.
+ * Ownership  texts of the result live in the arena or borrow from the answer.
+ * Threads    pure.
  */
 #include "scorers/scorer.h"
 
