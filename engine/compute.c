@@ -62,6 +62,13 @@ static void tile_f32(const task *t, const g4_product *job, uint8_t *scratch, con
     const g4_matrix *m = job->w;
     const size_t n = (size_t)m->n_in;
     float *rows = (float *)(void *)scratch;
+    if (t->rows < TILE_ROWS) { /* one weight row at a time stays in the first cache */
+        for (int i = 0; i < n_out; i++) {
+            ops->dequant(rows, m->type, w + (size_t)i * m->row_bytes, m->n_in);
+            ops->dot_f32(job->y + o + i, job->y_stride, rows, 1, t->x, t->rows, m->n_in);
+        }
+        return;
+    }
     for (int i = 0; i < n_out; i++)
         ops->dequant(rows + (size_t)i * n, m->type, w + (size_t)i * m->row_bytes, m->n_in);
     ops->dot_f32(job->y + o, job->y_stride, rows, n_out, t->x, t->rows, m->n_in);

@@ -576,13 +576,34 @@ static void same_bits(void **state)
     as_json_free(golden);
 }
 
+static void too_much_is_refused_with_the_arithmetic(void **state)
+{
+    (void)state;
+    need_model();
+    const g4_session_options o = {.n_seqs = 4096}; /* of 32,768 positions: 0.8 TB */
+    as_err err = {0};
+    g4_session *s = NULL;
+    g4_memory memory;
+    assert_int_equal(g4_session_plan(model, &o, &memory, &err), AS_OK);
+    /* 18 layers, one head of 256, K and V, f32 */
+    assert_int_equal(memory.kv_bytes_per_token, 18 * 2 * 256 * 4);
+    assert_true(memory.kv_bytes > 4096LL * 32768 * 3 * 2 * 256 * 4);
+    assert_int_equal(g4_session_open(&s, model, &o, &err), AS_NOMEM);
+    assert_null(s);
+    assert_non_null(strstr(err.text, "4096 sequences of 32768 positions"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(f32_perplexity),    cmocka_unit_test(default_perplexity),
-        cmocka_unit_test(logits_of_49_rows), cmocka_unit_test(f32_greedy),
-        cmocka_unit_test(default_greedy),    cmocka_unit_test(options_by_fork),
+        cmocka_unit_test(f32_perplexity),
+        cmocka_unit_test(default_perplexity),
+        cmocka_unit_test(logits_of_49_rows),
+        cmocka_unit_test(f32_greedy),
+        cmocka_unit_test(default_greedy),
+        cmocka_unit_test(options_by_fork),
         cmocka_unit_test(same_bits),
+        cmocka_unit_test(too_much_is_refused_with_the_arithmetic),
     };
     return cmocka_run_group_tests(tests, open_model, close_model);
 }

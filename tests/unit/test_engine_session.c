@@ -427,6 +427,29 @@ static void lies_are_refused(void **state)
     unlink(path());
 }
 
+static void running_out_of_memory_is_an_error(void **state)
+{
+    (void)state;
+    s_write(&(s_options){.kind = S_T2}, path());
+    as_code code = AS_NOMEM;
+    for (size_t n = 1; code != AS_OK; n++) {
+        as_err err = {0};
+        g4_model *m = NULL;
+        as_arena_fail_after(n);
+        code = g4_model_open(&m, path(), NULL, &err);
+        as_arena_fail_after(0);
+        if (code == AS_OK) {
+            assert_true(n > 1);
+            g4_model_close(m);
+        } else {
+            assert_int_equal(code, AS_NOMEM);
+            assert_true(err.text[0] != '\0');
+            assert_null(m);
+        }
+    }
+    unlink(path());
+}
+
 /* Weights of NaN and infinity: no crash, NaN where they reach. */
 static void damaged_weights_show(void **state)
 {
@@ -462,6 +485,7 @@ int main(void)
         cmocka_unit_test(the_plan_is_what_opens),
         cmocka_unit_test(without_weights_there_is_no_session),
         cmocka_unit_test(lies_are_refused),
+        cmocka_unit_test(running_out_of_memory_is_an_error),
         cmocka_unit_test(damaged_weights_show),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
