@@ -12,6 +12,7 @@
  *            the key; "answer_index" is kept as it is, for the official random guess compares with
  *            it, and in one public row (3983) it names another option. Text stays as it is, blanks
  *            at both ends too.
+ *
  * aime       Rows  {"id":"2024-I-1","year","part":"I","number":1,"problem","answer":204}; one split
  *                  a year, named by it.
  *            Reads this form and the columns of the usual Hugging Face sets (HuggingFaceH4,

@@ -3,5 +3,6 @@
 /* scorers.h — all scorers; what each one reads stands in its own header. */
 #include "scorers/choice/mmlu_pro.h"
 #include "scorers/number/aime.h"
+#include "scorers/number/first.h"
 
 #endif

@@ -20,6 +20,9 @@
  *               frequent answer of a problem's k runs is right; of equally frequent ones that which
  *               occurs first; runs without an answer do not vote), pass@k (any run is right), k.
  *               The groups are the papers ("2026-I").
+ * needle        made by the program: one sentence hidden in a long text. Protocols 1k … 256k
+ *               (nominal tokens of 4 characters); the groups are depths.
+ *
  * smoke_choice  24 built-in questions; protocols 5shot (completion), chat.
  * smoke_number  10 built-in problems; protocols 4shot (completion), chat.
  */
@@ -27,6 +30,7 @@
 
 extern const su_suite su_mmlu_pro;
 extern const su_suite su_aime;
+extern const su_suite su_needle;
 extern const su_suite su_smoke_choice;
 extern const su_suite su_smoke_number;
 

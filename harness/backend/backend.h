@@ -10,10 +10,10 @@
  *   own hides them behind poll.
  *
  * Errors     a request that fails is a response with an error kind, not an error of be_poll;
- * be_poll fails only when the backend as a whole can do nothing more. Ownership  requests are
- * borrowed until done; responses are valid inside done only. Threads    a backend object is used
- * from one thread. Adding one copy backend_null.c, list it in harness/cli/registry.c; see
- * README.md.
+ *            be_poll fails only when the backend as a whole can do nothing more.
+ * Ownership  requests are borrowed until done; responses are valid inside done only.
+ * Threads    a backend object is used from one thread.
+ * Adding one copy backend_null.c, list it in harness/cli/registry.c; see README.md.
  */
 #include "base/arena.h"
 #include "base/buf.h"

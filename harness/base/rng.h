@@ -4,10 +4,12 @@
  * rng.h — one documented generator, seeded by number and name.
  *
  * Generator  xoshiro256** (Blackman and Vigna, 2018), its four words filled by splitmix64 from
- *            seed XOR FNV-1a(name). A name says what the numbers are for ("run/item-id/sampling"),
- * so that results do not depend on the order in which things happen. as_rng_below  unbiased by
- * rejection; as_rng_f64 has 53 bits in [0, 1). Threads    one state, one thread. CPython's own
- * generator, for scorers that must follow it bit for bit: pyrandom.h.
+ *            seed XOR FNV-1a(name). A name says what the numbers are for
+ *            ("suite/item/repeat"), so that results do not depend on the order in which
+ *            things happen.
+ * Output     as_rng_below is unbiased by rejection; as_rng_f64 has 53 bits in [0, 1).
+ * Threads    one state, one thread.
+ * See also   pyrandom.h: CPython's own generator, for scorers that follow it bit for bit.
  */
 #include <stdint.h>
 

@@ -7,11 +7,11 @@
 
 const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, NULL};
 
-const su_suite *const cli_suites[] = {&su_mmlu_pro, &su_aime, &su_smoke_choice, &su_smoke_number,
-                                      NULL};
+const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_needle,
+                                      &su_smoke_choice, &su_smoke_number, NULL};
 
 const sc_scorer *const cli_scorers[] = {&sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api,
-                                        &sc_number_aime, NULL};
+                                        &sc_number_aime, &sc_number_first, NULL};
 
 const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, NULL};
 
