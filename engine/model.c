@@ -1,4 +1,4 @@
-/* model.c — opening a model: file, vocabulary, hyper-parameters, weights, in this order. */
+/* model.c — opens a model: file or folder, hyper-parameters, vocabulary, weights, in this order. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -50,6 +50,25 @@ static as_code read_quantization(as_str *out, const g4_model *m, as_err *err)
     return AS_OK;
 }
 
+/* What the folder's generation_config.json adds to the vocabulary's own, ascending. */
+static void add_stops(g4_model *m)
+{
+    const int32_t *more = NULL;
+    const int n = m->folder != NULL ? g4_hf_stops(m->folder, &more) : 0;
+    g4_info *info = &m->info;
+    for (int i = 0; i < n && info->n_stop < G4_MAX_STOP; i++) {
+        int at = 0;
+        while (at < info->n_stop && info->stop[at] < more[i])
+            at++;
+        if (more[i] >= info->n_vocab || (at < info->n_stop && info->stop[at] == more[i]))
+            continue;
+        memmove(info->stop + at + 1, info->stop + at,
+                (size_t)(info->n_stop - at) * sizeof info->stop[0]);
+        info->stop[at] = more[i];
+        info->n_stop++;
+    }
+}
+
 static as_code fill_info(g4_model *m, as_err *err)
 {
     const g4_config *c = &m->config;
@@ -76,6 +95,7 @@ static as_code fill_info(g4_model *m, as_err *err)
     info->eos = g4_vocab_eos(m->vocab);
     info->add_bos = g4_vocab_add_bos(m->vocab);
     info->n_stop = g4_vocab_stops(m->vocab, info->stop, G4_MAX_STOP);
+    add_stops(m);
     return AS_OK;
 }
 
@@ -89,9 +109,18 @@ static as_code check_vocab(const g4_model *m, as_err *err)
     return AS_OK;
 }
 
+static as_code open_file(g4_model *m, const char *path, as_err *err)
+{
+    if (!g4_hf_is_folder(path))
+        return g4_gguf_open(&m->file, path, err);
+    AS_TRY(g4_hf_open(&m->folder, path, NULL, err));
+    m->file = g4_hf_file(m->folder);
+    return AS_OK;
+}
+
 static as_code read_model(g4_model *m, const char *path, bool want_weights, as_err *err)
 {
-    AS_TRY(g4_gguf_open(&m->file, path, err));
+    AS_TRY(open_file(m, path, err));
     AS_TRY(g4_config_read(&m->config, m->file, &m->keep, err));
     AS_TRY(g4_vocab_open(&m->vocab, m->file, err));
     AS_TRY(check_vocab(m, err));
@@ -127,7 +156,10 @@ void g4_model_close(g4_model *m)
     if (m == NULL)
         return;
     g4_vocab_close(m->vocab);
-    g4_gguf_close(m->file);
+    if (m->folder != NULL)
+        g4_hf_close(m->folder);
+    else
+        g4_gguf_close(m->file);
     as_arena_release(&m->keep);
     free(m);
 }

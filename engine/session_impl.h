@@ -11,12 +11,14 @@
 #include "engine/config.h"
 #include "engine/engine.h"
 #include "engine/gguf.h"
+#include "engine/hf_model.h"
 #include "engine/kv.h"
 #include "engine/tokenizer.h"
 #include "engine/weights.h"
 
 struct g4_model {
     as_arena keep; /* config, weights' vectors */
+    g4_hf *folder; /* NULL unless opened from one; then file is lent by it */
     g4_gguf *file;
     g4_vocab *vocab;
     bool has_weights;
