@@ -28,30 +28,87 @@ size_t g4_compute_scratch_bytes(int n)
 void g4_input_begin(g4_compute *cx, int n)
 {
     cx->q8.n = n;
+    cx->is_fine = false;
+}
+
+void g4_input_begin_fine(g4_compute *cx, int n)
+{
+    cx->q8.n = n;
+    cx->is_fine = true;
+}
+
+/* Rounds what is left of x after row `row` into row max_rows + row, block by block. */
+static void set_rest(const g4_compute *cx, int row, const float *x)
+{
+    const size_t n = (size_t)cx->q8.n;
+    const size_t coarse = (size_t)row;
+    const size_t fine = (size_t)(cx->max_rows + row);
+    for (size_t b = 0; b < n / K_BLOCK; b++) {
+        const float d = cx->q8.d[coarse * (n / K_BLOCK) + b];
+        const int8_t *q = cx->q8.q + coarse * n + b * K_BLOCK;
+        float rest[K_BLOCK];
+        for (size_t i = 0; i < K_BLOCK; i++)
+            rest[i] = x[b * K_BLOCK + i] - d * (float)q[i];
+        const k_q8 block = {
+            .n = K_BLOCK,
+            .q = cx->q8.q + fine * n + b * K_BLOCK,
+            .d = cx->q8.d + fine * (n / K_BLOCK) + b,
+            .ds = cx->q8.ds + fine * (n / K_BLOCK) + b,
+            .sum16 = cx->q8.sum16 + (fine * (n / K_BLOCK) + b) * 2,
+        };
+        cx->ops->quantize(&block, 0, rest);
+    }
 }
 
 void g4_input_set(g4_compute *cx, int row, const float *x)
 {
-    if (!cx->is_f32 && cx->q8.n % K_BLOCK == 0)
-        cx->ops->quantize(&cx->q8, row, x);
+    if (cx->is_f32 || cx->q8.n % K_BLOCK != 0)
+        return;
+    cx->ops->quantize(&cx->q8, row, x);
+    if (cx->is_fine)
+        set_rest(cx, row, x);
 }
 
-/* Outputs [o, o + n_out) by the integer product. */
-static void tile_i8(const task *t, const g4_product *job, uint8_t *scratch, const uint8_t *w, int o,
-                    int n_out)
+static void add_to(float *y, const float *rest, int n)
+{
+    for (int i = 0; i < n; i++)
+        y[i] += rest[i];
+}
+
+/* Outputs [o, o + n_out) by the integer product, straight from the blocks. */
+static void strip_i8(const task *t, const g4_product *job, const uint8_t *w, int o, int n_out)
 {
     const k_ops *ops = t->cx->ops;
     const g4_matrix *m = job->w;
-    if (t->rows < TILE_ROWS) {
-        for (int r = 0; r < t->rows; r++)
-            ops->mul_one(job->y + (size_t)r * job->y_stride + o, m->i8, w, m->row_bytes, n_out,
-                         &t->cx->q8, r);
-        return;
+    for (int r = 0; r < t->rows; r++) {
+        float *y = job->y + (size_t)r * job->y_stride + o;
+        ops->mul_one(y, m->i8, w, m->row_bytes, n_out, &t->cx->q8, r);
+        if (t->cx->is_fine) {
+            float rest[K_TILE];
+            ops->mul_one(rest, m->i8, w, m->row_bytes, n_out, &t->cx->q8, t->cx->max_rows + r);
+            add_to(y, rest, n_out);
+        }
     }
+}
+
+/* The same through a tile that is unpacked once. */
+static void tile_i8(const task *t, const g4_product *job, uint8_t *scratch, const uint8_t *w, int o,
+                    int n_out)
+{
+    enum { REST_ROWS = 64 };
+    const k_ops *ops = t->cx->ops;
+    const g4_matrix *m = job->w;
     k_tile tile = {.format = m->i8};
     k_tile_place(&tile, scratch, m->n_in);
     ops->pack(&tile, w, m->row_bytes, n_out);
     ops->mul_tile(job->y + o, job->y_stride, &tile, n_out, &t->cx->q8, 0, t->rows);
+    for (int r = 0; t->cx->is_fine && r < t->rows; r += REST_ROWS) {
+        const int part = t->rows - r < REST_ROWS ? t->rows - r : REST_ROWS;
+        float rest[REST_ROWS * K_TILE];
+        ops->mul_tile(rest, K_TILE, &tile, n_out, &t->cx->q8, t->cx->max_rows + r, part);
+        for (int i = 0; i < part; i++)
+            add_to(job->y + (size_t)(r + i) * job->y_stride + o, rest + (size_t)i * K_TILE, n_out);
+    }
 }
 
 /* The same with weights as f32. */
@@ -89,6 +146,8 @@ static void multiply_tiles(void *user, int thread, int64_t begin, int64_t end)
         const uint8_t *w = m->data + (size_t)job->mat * m->mat_bytes + (size_t)o * m->row_bytes;
         if (t->cx->is_f32 || job->want_f32 || m->i8 == NULL)
             tile_f32(t, job, scratch, w, o, n_out);
+        else if (t->rows < TILE_ROWS)
+            strip_i8(t, job, w, o, n_out);
         else
             tile_i8(t, job, scratch, w, o, n_out);
     }

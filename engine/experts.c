@@ -108,7 +108,7 @@ static void run_expert(g4_pass *p, int e)
         {.w = &p->lw->expert_up, .mat = e, .y = b->expert_up, .y_stride = (size_t)ff},
     };
     g4_multiply(&s->compute, wide, 2, b->expert_in, n);
-    g4_input_begin(&s->compute, ff);
+    g4_input_begin_fine(&s->compute, ff);
     for (int i = 0; i < n; i++) {
         float *y = b->expert_gate + (size_t)i * (size_t)ff;
         s->compute.ops->gelu_mul(y, y, b->expert_up + (size_t)i * (size_t)ff, ff);

@@ -266,7 +266,7 @@ static void dense_mlp(g4_pass *p)
         {.w = &p->lw->up, .y = s->b.up, .y_stride = F},
     };
     g4_multiply(&s->compute, wide, 2, s->b.h, p->n_live);
-    g4_input_begin(&s->compute, p->lc->ff);
+    g4_input_begin_fine(&s->compute, p->lc->ff); /* products of two activations: wide ranges */
     g4_over_rows(p, gelu_rows);
     multiply(p, &p->lw->down, s->b.t, s->b.gate);
 }
@@ -401,7 +401,7 @@ static void head(g4_pass *p)
 {
     enum { SOFTCAP_GRAIN = 16384 };
     g4_session *s = p->s;
-    g4_input_begin(&s->compute, p->c->width);
+    g4_input_begin_fine(&s->compute, p->c->width); /* its error is the logits' own */
     g4_over_rows(p, out_norm_rows);
     keep_hidden(p, p->c->n_layers, s->b.h);
     if (s->options.keep_hidden) { /* all rows came this far; now only some count */

@@ -139,10 +139,11 @@ static void lay_out(g4_session *s, bump *b)
     g4_compute *cx = &s->compute;
     if (o->precision != G4_F32) {
         const size_t blocks = ((size_t)widest + K_BLOCK - 1) / K_BLOCK;
-        cx->q8.q = take(b, B * blocks * K_BLOCK, 1);
-        cx->q8.d = take_floats(b, B, blocks);
-        cx->q8.ds = take_floats(b, B, blocks);
-        cx->q8.sum16 = take(b, B * blocks * 2, sizeof(int32_t));
+        cx->max_rows = o->n_batch;
+        cx->q8.q = take(b, 2 * B * blocks * K_BLOCK, 1);
+        cx->q8.d = take_floats(b, 2 * B, blocks);
+        cx->q8.ds = take_floats(b, 2 * B, blocks);
+        cx->q8.sum16 = take(b, 2 * B * blocks * 2, sizeof(int32_t));
     }
     cx->scratch_bytes =
         max_size(g4_compute_scratch_bytes(widest),
