@@ -111,7 +111,7 @@ static bool macro_attr(tp_run *r, const tp_macro *m, as_str name, tp_value *out,
     }
     if (as_str_eq_z(name, "arguments")) {
         tp_list *l = NULL;
-        if (!tp_list_new(r, TP_LIST, m->sub->pos.n, &l, out))
+        if (!tp_list_new(r, TP_TUPLE, m->sub->pos.n, &l, out))
             return false;
         for (size_t i = 0; i < l->n; i++)
             if (!tp_text_wrap(r, m->sub->pos.v[i]->name, false, &l->v[i]))
@@ -155,6 +155,14 @@ static bool own_attr(tp_run *r, tp_value v, as_str name, tp_value *out, bool *fo
         return tp_loop_attr(r, v.u.loop, name, out, found);
     case TP_MACRO:
         return macro_attr(r, v.u.macro, name, out, found);
+    case TP_CYCLER:
+        if (as_str_eq_z(name, "current")) {
+            *out = v.u.cycler->items->v[v.u.cycler->pos];
+            *found = true;
+            return true;
+        }
+        f = tp_box_method(v, name);
+        break;
     case TP_NAMESPACE:
         *out = tp_dict_find(v.u.space, name);
         *found = out->kind != TP_MISSING;
@@ -359,7 +367,8 @@ bool tp_slice(tp_run *r, tp_value v, const tp_value part[3], tp_value *out)
         return tp_raise_undefined(r, v);
     const bool is_range = v.kind == TP_RANGE;
     if (!is_range && v.kind != TP_TEXT && v.kind != TP_LIST && v.kind != TP_TUPLE)
-        return tp_undefined_new(r, owner_name(v), AS_STR("slice"), out);
+        return tp_raise(r, "TypeError", "'%s' object is not subscriptable by a slice",
+                        tp_type_name(v));
     size_t n = 0;
     int64_t start = 0, step = 0, count = 0;
     if (!tp_length(r, v, &n) || !slice_bounds(r, part, (int64_t)n, &start, &step, &count))

@@ -418,17 +418,48 @@ static bool f_sum(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
     return true;
 }
 
-static bool f_items(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+/* A filter that Python writes as a generator: nothing happens, and nothing fails, before somebody
+ * asks for the first item. */
+typedef struct lazy {
+    tp_call_fn *make; /* gives what is to be walked */
+    tp_value v, a[2];
+} lazy;
+
+static bool lazy_next(tp_run *r, tp_iter *it, tp_value *out, bool *has)
 {
-    (void)a;
+    const lazy *l = it->state;
+    if (it->src == NULL) {
+        tp_value list;
+        if (!l->make(r, l->v, l->a, &list) || !tp_iter_of(r, list, &it->src))
+            return false;
+    }
+    return tp_next(r, it->src, out, has);
+}
+
+static bool generator(tp_run *r, tp_call_fn *make, tp_value v, const tp_value *a, tp_value *out)
+{
     tp_iter *it = NULL;
-    if (v.kind == TP_DICT ? !items_view(r, v, &v) : v.kind != TP_UNDEFINED)
-        return tp_raise(r, "TypeError", "Can only get item pairs from a mapping.");
-    if (!tp_iter_of(r, v, &it))
+    lazy *l = tp_alloc(r, 1, sizeof *l);
+    if (l == NULL || !tp_iter_new(r, lazy_next, l, NULL, "generator", &it))
         return false;
-    it->name = "generator";
+    *l = (lazy){.make = make, .v = v, .a = {a[0], a[1]}};
     *out = (tp_value){.kind = TP_ITER, .u.iter = it};
     return true;
+}
+
+static bool make_items(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+{
+    (void)a;
+    if (v.kind == TP_DICT)
+        return items_view(r, v, out);
+    *out = v; /* undefined has no items */
+    return v.kind == TP_UNDEFINED ||
+           tp_raise(r, "TypeError", "Can only get item pairs from a mapping.");
+}
+
+static bool f_items(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+{
+    return generator(r, make_items, v, a, out);
 }
 
 /* ---- cutting into pieces --------------------------------------------------------------------- */
@@ -444,17 +475,7 @@ static bool piece(tp_run *r, const tp_list *from, size_t at, size_t n, size_t n_
     return true;
 }
 
-static bool as_generator(tp_run *r, tp_value list, tp_value *out)
-{
-    tp_iter *it = NULL;
-    if (!tp_iter_of(r, list, &it))
-        return false;
-    it->name = "generator";
-    *out = (tp_value){.kind = TP_ITER, .u.iter = it};
-    return true;
-}
-
-static bool f_batch(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+static bool make_batch(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
 {
     int64_t size = 0;
     tp_value list, pieces;
@@ -477,10 +498,11 @@ static bool f_batch(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
             return false;
         at += take;
     }
-    return as_generator(r, pieces, out);
+    *out = pieces;
+    return true;
 }
 
-static bool f_slice(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+static bool make_slice(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
 {
     int64_t n_pieces = 0;
     tp_value list, pieces;
@@ -503,7 +525,18 @@ static bool f_slice(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
             return false;
         at += take;
     }
-    return as_generator(r, pieces, out);
+    *out = pieces;
+    return true;
+}
+
+static bool f_batch(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+{
+    return generator(r, make_batch, v, a, out);
+}
+
+static bool f_slice(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
+{
+    return generator(r, make_slice, v, a, out);
 }
 
 const tp_function tp_filters_list[] = {

@@ -151,8 +151,8 @@ static bool f_truncate(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
     int64_t length = 255, leeway = 5;
     bool kill_words = false;
     tp_value end = a[2];
-    if (!tp_need_text(r, v, "truncate") ||
-        (a[0].kind != TP_MISSING && !tp_need_int(r, a[0], "truncate", &length)) ||
+    size_t n = 0;
+    if ((a[0].kind != TP_MISSING && !tp_need_int(r, a[0], "truncate", &length)) ||
         !flag_arg(r, a[1], &kill_words) ||
         (end.kind == TP_MISSING && !tp_text_wrap(r, AS_STR("..."), false, &end)) ||
         !tp_need_text(r, end, "truncate") ||
@@ -163,9 +163,13 @@ static bool f_truncate(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
     if (length < n_end || leeway < 0)
         return tp_raise(r, "AssertionError", "expected length >= %lld, got %lld", (long long)n_end,
                         (long long)length);
+    if (!tp_length(r, v, &n))
+        return false;
     *out = v;
-    if ((int64_t)v.u.text->n_chars <= length + leeway)
+    if ((int64_t)n <= length + leeway)
         return true;
+    if (!tp_need_text(r, v, "truncate"))
+        return false;
     as_str s = tp_str(v);
     s.n = tp_char_offset(s, v.u.text->n_chars, (size_t)(length - n_end));
     const size_t blank = as_str_rfind(s, AS_STR(" "));

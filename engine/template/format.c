@@ -552,7 +552,7 @@ static bool run_percent(percent *p)
     const bool may_be_left =
         p->args.kind == TP_DICT || p->args.kind == TP_LIST ||
         (p->args.kind == TP_TUPLE ? p->used >= p->args.u.list->n : p->used > 0) ||
-        p->args.kind == TP_RANGE;
+        p->args.kind == TP_RANGE || p->args.kind == TP_UNDEFINED;
     return may_be_left ||
            tp_raise(p->r, "TypeError", "not all arguments converted during string formatting");
 }
@@ -561,8 +561,6 @@ bool tp_percent(tp_run *r, tp_value format, tp_value args, tp_value *out)
 {
     percent p = {.r = r, .s = tp_str(format), .args = args};
     p.is_safe = format.u.text->is_safe;
-    if (args.kind == TP_UNDEFINED)
-        return tp_raise_undefined(r, args);
     tp_buf_start(r, &p.out);
     return run_percent(&p) ? tp_buf_end(r, &p.out, p.is_safe, out) : tp_buf_drop(&p.out);
 }

@@ -92,6 +92,17 @@ static bool m_index(tp_run *r, tp_value self, const tp_value *a, tp_value *out)
     return tp_raise(r, "ValueError", "the value is not in the %s", tp_type_name(self));
 }
 
+/* Ranges: the same over their numbers. */
+static bool m_range_count(tp_run *r, tp_value self, const tp_value *a, tp_value *out)
+{
+    return tp_to_list(r, self, TP_LIST, &self) && m_count(r, self, a, out);
+}
+
+static bool m_range_index(tp_run *r, tp_value self, const tp_value *a, tp_value *out)
+{
+    return tp_to_list(r, self, TP_LIST, &self) && m_index(r, self, a, out);
+}
+
 /* ---- numbers --------------------------------------------------------------------------------- */
 
 static bool m_is_integer(tp_run *r, tp_value self, const tp_value *a, tp_value *out)
@@ -178,6 +189,11 @@ static const tp_function list_methods[] = {
     {"copy", "", 0, m_copy, NULL},
     {NULL, NULL, 0, NULL, NULL},
 };
+static const tp_function range_methods[] = {
+    {"count", "value /", 1, m_range_count, NULL},
+    {"index", "value /", 1, m_range_index, NULL},
+    {NULL, NULL, 0, NULL, NULL},
+};
 static const tp_function float_methods[] = {
     {"is_integer", "", 0, m_is_integer, NULL},
     {NULL, NULL, 0, NULL, NULL},
@@ -201,6 +217,8 @@ const tp_function *tp_box_method(tp_value v, as_str name)
         return tp_find_function(list_methods, name);
     case TP_TUPLE: /* all but copy */
         return as_str_eq_z(name, "copy") ? NULL : tp_find_function(list_methods, name);
+    case TP_RANGE:
+        return tp_find_function(range_methods, name);
     case TP_FLOAT:
         return tp_find_function(float_methods, name);
     case TP_INT:

@@ -138,7 +138,7 @@ static bool split_words(tp_run *r, as_str s, int64_t max, bool right, parts *p)
         if (s.n == 0)
             return true;
         if (max-- == 0)
-            return add_part(r, p, trim_side(s, !right));
+            return add_part(r, p, s);
         const size_t n = word_length(s, right);
         if (!add_part(r, p, right ? (as_str){s.p + s.n - n, n} : (as_str){s.p, n}))
             return false;

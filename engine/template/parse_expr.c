@@ -346,8 +346,6 @@ static tp_node *parse_subscript(tp_parser *p, tp_node *node)
     }
     if (key == NULL || !tp_expect_op(p, "]"))
         return NULL;
-    if (key->list.n == 0)
-        return tp_syntax(p, line, "an index is missing between [ and ]");
     if (is_slice && key->list.n > 1)
         return tp_syntax(p, line, "a slice cannot stand beside other indices");
     if (!is_slice)
