@@ -173,7 +173,7 @@ static bool read_spec(tp_run *r, as_str s, spec *f)
     if (take(&s, ".") != '\0') {
         if (!read_int(&s, &n))
             return tp_raise(r, "ValueError", "Format specifier missing precision");
-        f->precision = n > MAX_PRECISION ? MAX_PRECISION : (int)n;
+        f->precision = n > INT32_MAX ? INT32_MAX : (int)n;
     }
     f->type = take(&s, "bcdeEfFgGnosxX%");
     if (s.n > 0)
@@ -302,6 +302,9 @@ static bool put_float(tp_run *r, const spec *f, double v, as_buf *out)
 {
     char digits[1024], grouped[1024], sign[2] = "";
     size_t n = 0;
+    if (f->precision > MAX_PRECISION)
+        return tp_raise(r, "ValueError", "more than %d digits of a float are not supported",
+                        MAX_PRECISION);
     if (signbit(v) != 0 || f->sign != '-')
         sign[n++] = signbit(v) != 0 ? '-' : f->sign;
     const as_str body = group_digits(f, float_digits(f, v, digits), 3, grouped);
@@ -441,7 +444,7 @@ static bool put_percent_int(percent *p, spec *f, tp_value v)
                   .precision = -1,
                   .type = f->type,
                   .is_alternate = f->is_alternate};
-    inner.width = precision + (i < 0 || f->sign != '-') + (f->is_alternate ? 2 : 0);
+    inner.width = (int64_t)precision + (i < 0 || f->sign != '-') + (f->is_alternate ? 2 : 0);
     as_buf b;
     tp_value text;
     tp_buf_start(p->r, &b);
@@ -519,7 +522,7 @@ static bool one_percent(percent *p)
     if (take(&p->s, ".") != '\0') {
         if (!star_or_int(p, &n, &has))
             return false;
-        f.precision = n < 0 || !has ? 0 : n > MAX_PRECISION ? MAX_PRECISION : (int)n;
+        f.precision = n < 0 || !has ? 0 : n > INT32_MAX ? INT32_MAX : (int)n;
     }
     (void)take(&p->s, "hlL");
     if (p->s.n == 0)

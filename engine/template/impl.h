@@ -216,6 +216,7 @@ typedef struct tp_run {
     as_buf out; /* the text so far, and behind it what blocks under capture wrote */
     tp_limits limits;
     int64_t now_ns;
+    as_str bos_token, eos_token; /* variables of a request unless its vars have them */
     const tp_dict *context;
     tp_scope *root;
     uint64_t steps;

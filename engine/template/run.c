@@ -177,6 +177,11 @@ static bool request_context(tp_run *r, as_str json, const tp_dict **out)
     if (!whole_context(r, json, &request) || !tp_dict_new(r, &d, &v) ||
         !member(r, request, "vars", false, &vars))
         return false;
+    if ((as_str_is_set(r->bos_token) &&
+         (!tp_text_of(r, r->bos_token, &v) || !put(r, d, "bos_token", v))) ||
+        (as_str_is_set(r->eos_token) &&
+         (!tp_text_of(r, r->eos_token, &v) || !put(r, d, "eos_token", v))))
+        return false;
     if (vars.kind == TP_DICT && !tp_dict_merge(r, d, vars))
         return false;
     static const char *const names[] = {"messages", "tools", "documents"};
@@ -215,7 +220,11 @@ static as_code render(const tp_template *t, make_context_fn *make, as_str json,
 {
     as_arena arena;
     tp_run r = {.arena = &arena, .limits = with_defaults(options), .captured = tp_none};
-    r.now_ns = options != NULL ? options->now_ns : 0;
+    if (options != NULL) {
+        r.now_ns = options->now_ns;
+        r.bos_token = options->bos_token;
+        r.eos_token = options->eos_token;
+    }
     as_arena_init(&arena, r.limits.max_memory_bytes);
     as_buf_init(&r.out, r.limits.max_out_bytes);
     as_code c = AS_OK;
@@ -232,6 +241,12 @@ as_code tp_render(const tp_template *t, as_str context_json, const tp_options *o
                   tp_failure *failure, as_err *err)
 {
     return render(t, whole_context, context_json, options, out, failure, err);
+}
+
+as_code tp_render_chat(const tp_template *t, as_str request_json, const tp_options *options,
+                       as_buf *out, tp_failure *failure, as_err *err)
+{
+    return render(t, request_context, request_json, options, out, failure, err);
 }
 
 static void write_failure(as_jw *out, const tp_failure *f)

@@ -14,8 +14,8 @@
  * Errors     parsing: AS_PARSE, "line 7: …". Rendering: AS_RANGE for what Python would raise
  *            (tp_failure tells class and message apart), AS_NOMEM or AS_RANGE for a limit.
  * Limits     a template may be hostile: steps, output, memory, depth and sizes are bounded by
- *            tp_limits; there is no way to read files, the environment or the clock beyond
- *            strftime_now.
+ *            tp_limits, the stack stays under 512 KiB; there is no way to read files, the
+ *            environment, or the clock beyond strftime_now.
  * Ownership  a template owns its nodes, not its source text, which may go after tp_parse.
  * Threads    a parsed template is immutable: many threads may render it at once.
  */
@@ -45,6 +45,8 @@ typedef struct tp_limits {
 typedef struct tp_options {
     tp_limits limits;
     int64_t now_ns; /* for strftime_now: ns since 1970, shown as UTC; 0: the clock, local time */
+    /* Variables of a request, unless its "vars" have them; not set: none. */
+    as_str bos_token, eos_token;
 } tp_options;
 
 /* What a failed rendering would have raised; texts live inside. */
@@ -58,6 +60,10 @@ typedef struct tp_failure {
  * options and failure may be NULL. On failure out is as before. */
 as_code tp_render(const tp_template *t, as_str context_json, const tp_options *options, as_buf *out,
                   tp_failure *failure, as_err *err);
+
+/* A request as tp_render_request takes it, the text alone. On failure out is as before. */
+as_code tp_render_chat(const tp_template *t, as_str request_json, const tp_options *options,
+                       as_buf *out, tp_failure *failure, as_err *err);
 
 /* One line of `assay model render`: {"messages", "tools", "add_generation_prompt", "vars"}, all
  * optional; a member of vars becomes a variable of its own; other members are ignored. Absent or

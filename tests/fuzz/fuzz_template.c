@@ -1,7 +1,10 @@
 /* Any bytes as a template, with a fixed conversation: ends within its limits, the output untouched
- * by a failure, every failure with a sentence; the same text when rendered again. */
+ * by a failure, every failure with a sentence; the same text when rendered again. The same bytes as
+ * a request to a fixed template: one JSON object comes back. As a model's text: channels never give
+ * more than went in. */
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "engine/template/template.h"
 
@@ -20,6 +23,36 @@ static void check(bool is_true)
         abort();
 }
 
+static void as_request(as_str bytes)
+{
+    static const char source[] = "{{ messages | tojson }}{{ x }}{{ messages }}";
+    tp_template *t = NULL;
+    as_json *tree = NULL;
+    as_buf out;
+    as_jw w;
+    check(tp_parse(&t, (as_str){source, sizeof source - 1}, NULL) == AS_OK);
+    as_buf_init(&out, 0);
+    as_jw_init(&w, &out);
+    check(tp_render_request(t, bytes, NULL, &w, NULL) == AS_OK);
+    check(as_json_parse(&tree, as_buf_str(&out), NULL) == AS_OK);
+    check((as_json_get(tree, "text") != NULL) != (as_json_get(tree, "error") != NULL));
+    as_json_free(tree);
+    as_buf_release(&out);
+    tp_free(t);
+}
+
+static void as_answer(as_str bytes)
+{
+    as_arena a;
+    tp_reasoning got;
+    as_str stripped;
+    as_arena_init(&a, 0);
+    check(tp_split_reasoning(bytes, &got, &a, NULL) == AS_OK);
+    check(tp_strip_reasoning(bytes, &stripped, &a, NULL) == AS_OK);
+    check(got.reasoning.n + got.answer.n <= bytes.n && stripped.n <= bytes.n);
+    as_arena_release(&a);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -30,6 +63,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tp_template *t = NULL;
     as_err err = {0};
     as_buf once, twice;
+    if (size > 0 && memchr("{[\" ", data[0], 4) != NULL)
+        as_request((as_str){(const char *)data, size});
+    as_answer((as_str){(const char *)data, size});
     if (tp_parse(&t, (as_str){(const char *)data, size}, &err) != AS_OK) {
         check(t == NULL && err.text[0] != '\0');
         return 0;
