@@ -26,8 +26,10 @@
 
 #include "base/buf.h"
 #include "base/err.h"
+#include "base/json.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "engine/template/template.h"
 
 /* ---- models ---------------------------------------------------------------------------------- */
 
@@ -45,6 +47,7 @@ typedef struct g4_info {
     as_str name;          /* general.name, may be empty */
     as_str license;       /* general.license, may be empty */
     as_str quantization;  /* recipe or, unnamed, most used type: "Q4_K_M", "F32" */
+    as_str template_name;   /* "file", "gemma4-small", "gemma4-large"; empty: no template */
     as_str chat_template; /* tokenizer.chat_template; p NULL when the file carries none */
     int n_layers, width, n_heads, n_vocab;
     int n_ctx_train; /* positions the model was made for */
@@ -58,6 +61,7 @@ typedef struct g4_info {
     int32_t bos, eos;          /* -1 when there is none */
     int32_t stop[G4_MAX_STOP]; /* ids that end a reply */
     int n_stop;
+    bool has_chat; /* g4_chat_render works */
     bool add_bos; /* raw completion starts with bos */
 } g4_info;
 
@@ -80,6 +84,19 @@ as_code g4_tokenize(const g4_model *m, as_str text, unsigned flags, int32_t **id
 /* Appends bytes, which are UTF-8 only if the ids spell it; ids outside the vocabulary fail. */
 as_code g4_detokenize(const g4_model *m, const int32_t *ids, size_t n_ids, unsigned flags,
                       as_buf *out, as_err *err);
+
+/* ---- chat ------------------------------------------------------------------------------------ */
+
+/* The text a conversation becomes: by the file's own template; for Gemma 4 files without one, by the
+ * rules of its family (template_name tells). request_json: {"messages", "tools",
+ * "add_generation_prompt", "vars"}; bos_token and eos_token are set unless vars has them.
+ * AS_UNSUPPORTED for models without a template (has_chat false): none is invented. */
+as_code g4_chat_render(const g4_model *m, as_str request_json, as_buf *out, as_err *err);
+/* Ids of a rendered conversation: control tokens count, and the start token, which templates write
+ * themselves, is put in front only if the text does not begin with it. *ids is malloc'ed. */
+as_code g4_chat_tokenize(const g4_model *m, as_str text, int32_t **ids, size_t *n_ids, as_err *err);
+/* One line of `assay model render`, see tp_render_request. */
+as_code g4_chat_render_line(const g4_model *m, as_str request_json, as_jw *out, as_err *err);
 
 /* ---- sessions -------------------------------------------------------------------------------- */
 

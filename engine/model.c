@@ -127,7 +127,8 @@ static as_code read_model(g4_model *m, const char *path, bool want_weights, as_e
     if (want_weights)
         AS_TRY(g4_weights_read(&m->weights, &m->config, m->file, &m->keep, err));
     m->has_weights = want_weights;
-    return fill_info(m, err);
+    AS_TRY(fill_info(m, err));
+    return g4_chat_open(m, err);
 }
 
 as_code g4_model_open(g4_model **out, const char *path, const g4_model_options *options,
@@ -155,6 +156,7 @@ void g4_model_close(g4_model *m)
 {
     if (m == NULL)
         return;
+    g4_chat_close(m);
     g4_vocab_close(m->vocab);
     if (m->folder != NULL)
         g4_hf_close(m->folder);

@@ -13,6 +13,7 @@
 #include "engine/gguf.h"
 #include "engine/hf_model.h"
 #include "engine/kv.h"
+#include "engine/template/template.h"
 #include "engine/tokenizer.h"
 #include "engine/weights.h"
 
@@ -25,6 +26,9 @@ struct g4_model {
     g4_config config;
     g4_weights weights;
     g4_info info;
+    tp_template *chat;     /* NULL: none, or it cannot be parsed; then chat_fault says why */
+    char chat_fault[256];
+    as_buf bos_text, eos_text; /* as they stand in rendered chats */
 };
 
 typedef struct g4_buffers {
@@ -49,6 +53,10 @@ typedef struct g4_buffers {
     float *hidden;                       /* [L+1, B, D] with keep_hidden */
 } g4_buffers;
 
+/* chat.c: parses the model's template, or the family's; a bad one is no error of opening. */
+as_code g4_chat_open(g4_model *m, as_err *err);
+void g4_chat_close(g4_model *m);
+
 struct g4_session {
     const g4_model *model;
     g4_session_options options; /* with the defaults filled in */
@@ -59,6 +67,7 @@ struct g4_session {
     size_t scratch_bytes;
     g4_buffers b;
     float *freq_full, *freq_sliding; /* [Dh/2] radians per position */
+    struct g4_adapt *adapt;          /* adapters of the sequences; NULL until there is one */
     int *seq_rows;                   /* [n_seqs] rows of this call */
     int32_t *seq_first;              /* [n_seqs] their first position */
     /* Tests look at the router through this; NULL otherwise. */
@@ -75,6 +84,7 @@ typedef struct g4_pass {
     int n_rows;
     int n_live; /* rows still computed; row_of tells which */
     int n_logits;
+    bool is_adapted; /* some row runs with an adapter */
     /* the layer at work */
     int layer;
     const g4_layer_config *lc;

@@ -55,6 +55,8 @@ typedef struct job {
     char message[sizeof((as_err *)0)->text];
     as_buf text;
     int n_sampled;
+    int n_reasoning; /* of those, inside a thinking channel */
+    bool is_thinking;
     int64_t submitted_ns, started_ns, first_token_ns, cpu_ns;
 } job;
 
@@ -105,9 +107,57 @@ static void finish_job(job *j, as_finish how)
     j->finish = how;
 }
 
+/* The request as the template wants it: messages, the tokens' names, thinking on or off. */
+static as_code chat_request(const as_request *rq, as_buf *out, as_err *err)
+{
+    as_jw w;
+    as_jw_init(&w, out);
+    as_jw_begin_object(&w);
+    as_jw_key(&w, "messages");
+    as_jw_begin_array(&w);
+    for (int i = 0; i < rq->n_messages; i++) {
+        as_jw_begin_object(&w);
+        as_jw_key(&w, "role");
+        as_jw_str(&w, rq->messages[i].role);
+        as_jw_key(&w, "content");
+        as_jw_str(&w, rq->messages[i].text);
+        as_jw_end_object(&w);
+    }
+    as_jw_end_array(&w);
+    as_jw_key(&w, "add_generation_prompt");
+    as_jw_bool(&w, true);
+    as_jw_key(&w, "vars");
+    as_jw_begin_object(&w);
+    if (rq->think != AS_THINK_AUTO) {
+        as_jw_key(&w, "enable_thinking");
+        as_jw_bool(&w, rq->think == AS_THINK_ON);
+    }
+    as_jw_end_object(&w);
+    as_jw_end_object(&w);
+    return as_buf_ok(out, err);
+}
+
+static as_code tokenize_chat(const engine_backend *be, const as_request *rq, int32_t **ids,
+                             size_t *n, as_err *err)
+{
+    as_buf request, text;
+    as_buf_init(&request, 0);
+    as_buf_init(&text, 0);
+    as_code c = chat_request(rq, &request, err);
+    if (c == AS_OK)
+        c = g4_chat_render(be->model, as_buf_str(&request), &text, err);
+    if (c == AS_OK)
+        c = g4_chat_tokenize(be->model, as_buf_str(&text), ids, n, err);
+    as_buf_release(&request);
+    as_buf_release(&text);
+    return c;
+}
+
 static as_code tokenize_prompt(const engine_backend *be, const as_request *rq, int32_t **ids,
                                size_t *n, as_err *err)
 {
+    if (rq->is_chat)
+        return tokenize_chat(be, rq, ids, n, err);
     as_buf text;
     as_buf_init(&text, 0);
     (void)as_buf_add(&text, rq->prefix);
@@ -315,6 +365,16 @@ static bool is_stop_id(const g4_info *info, int32_t id)
     return false;
 }
 
+/* Counts the tokens between the marks of a thinking channel, which are one token each. */
+static void note_channel(job *j, as_str piece)
+{
+    if (as_str_eq(piece, AS_STR("<|channel>")))
+        j->is_thinking = true;
+    j->n_reasoning += j->is_thinking ? 1 : 0;
+    if (as_str_eq(piece, AS_STR("<channel|>")))
+        j->is_thinking = false;
+}
+
 static as_code accept_token(engine_backend *be, job *j, const float *logits, as_err *err)
 {
     const g4_info *info = g4_model_info(be->model);
@@ -327,6 +387,7 @@ static as_code accept_token(engine_backend *be, job *j, const float *logits, as_
     }
     const size_t old_n = j->text.n;
     AS_TRY(g4_detokenize(be->model, &id, 1, 0, &j->text, err));
+    note_channel(j, as_str_sub(as_buf_str(&j->text), old_n, j->text.n));
     if (hits_stop_text(j, old_n))
         finish_job(j, AS_FINISH_STOP_TEXT);
     else if (j->n_sampled >= j->rq->max_tokens ||
@@ -371,6 +432,18 @@ static void release_sequence(engine_backend *be, job *j)
     }
 }
 
+/* What a chat model said, with its thinking told apart. Out of memory, the text stays whole. */
+static void split_reply(const job *j, as_response *r, as_arena *scratch)
+{
+    tp_reasoning parts;
+    if (!j->rq->is_chat || tp_split_reasoning(r->text, &parts, scratch, NULL) != AS_OK ||
+        parts.n_channels == 0)
+        return;
+    r->text = parts.answer;
+    r->reasoning = parts.reasoning;
+    r->reasoning_tokens = j->n_reasoning;
+}
+
 static void report(const job *j, be_done done, void *user)
 {
     as_response r;
@@ -389,7 +462,11 @@ static void report(const job *j, be_done done, void *user)
         r.completion_tokens = j->n_sampled;
         r.cached_tokens = j->n_cached;
     }
+    as_arena scratch;
+    as_arena_init(&scratch, 0);
+    split_reply(j, &r, &scratch);
     done(user, j->rq, &r);
+    as_arena_release(&scratch);
 }
 
 /* Takes finished jobs out of the list and reports them; true if there was one. */
@@ -482,9 +559,7 @@ static as_code engine_submit(be_backend *base, const as_request *rq, as_err *err
     as_buf_init(&j->text, 0);
     size_t n = 0;
     as_err why = {0};
-    if (rq->is_chat) {
-        fail_job(j, AS_ERROR_REQUEST, "the built-in engine has no chat template for this model");
-    } else if (tokenize_prompt(be, rq, &j->prompt, &n, &why) != AS_OK || n > INT32_MAX) {
+    if (tokenize_prompt(be, rq, &j->prompt, &n, &why) != AS_OK || n > INT32_MAX) {
         fail_job(j, AS_ERROR_REQUEST, why.text);
     } else if (n == 0) {
         fail_job(j, AS_ERROR_REQUEST, "the prompt is empty and the model has no start token");
@@ -530,8 +605,9 @@ static void engine_cancel(be_backend *base)
 
 static unsigned engine_caps(const be_backend *base)
 {
-    (void)base;
-    return BE_CAN_TEXT | BE_CAN_COUNT | BE_CAN_SEED;
+    const engine_backend *be = (const engine_backend *)base;
+    const unsigned chat = g4_model_info(be->model)->has_chat ? BE_CAN_CHAT : 0u;
+    return chat | BE_CAN_TEXT | BE_CAN_COUNT | BE_CAN_SEED;
 }
 
 static const be_info *engine_info(const be_backend *base)

@@ -1,5 +1,5 @@
 /*
- * cmd_model.c — assay model tokenize|detokenize|generate|logits|perplexity|info: the engine by
+ * cmd_model.c — assay model info|tokenize|detokenize|render|generate|chat|logits|perplexity: the engine by
  * hand.
  *
  * These are what outside programs check the engine with, so they print JSON and write plain
@@ -19,7 +19,9 @@ static const struct {
     {"info", model_info, "header, hyper-parameters, sizes"},
     {"tokenize", model_tokenize, "JSON lines {\"text\"} to {\"ids\"}"},
     {"detokenize", model_detokenize, "JSON lines {\"ids\"} to {\"text\"}"},
-    {"generate", model_generate, "continue a prompt"},
+    {"render", model_render, "conversations to text, by the model's own template"},
+    {"generate", model_generate, "continue a prompt or a conversation"},
+    {"chat", model_chat, "a conversation on the terminal"},
     {"logits", model_logits, "logits of every position of a list of ids"},
     {"perplexity", model_perplexity, "perplexity of a text"},
 };

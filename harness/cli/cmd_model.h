@@ -13,6 +13,8 @@ int model_detokenize(cli_env *env, int argc, char **argv);
 int model_generate(cli_env *env, int argc, char **argv);
 int model_logits(cli_env *env, int argc, char **argv);
 int model_perplexity(cli_env *env, int argc, char **argv);
+int model_render(cli_env *env, int argc, char **argv);
+int model_chat(cli_env *env, int argc, char **argv);
 
 /* A JSON array of token ids from a file or "-"; in the arena. */
 as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err);
@@ -30,6 +32,10 @@ typedef struct cli_engine {
 as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_hidden,
                         const cli_env *env, as_err *err);
 void cli_engine_close(cli_engine *e);
+/* Prints what the model says to the prompt as it comes, in a fresh sequence, and appends it to said;
+ * thinking and tool markup included. */
+as_code cli_engine_say(cli_engine *e, const int32_t *prompt, int n_prompt,
+                       const g4_sampling *sampling, int64_t max_tokens, as_buf *said, as_err *err);
 
 enum { CLI_ROWS = 256 }; /* rows of one g4_decode call */
 

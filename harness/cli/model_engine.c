@@ -453,6 +453,35 @@ static as_code generate(cli_engine *e, const int32_t *prompt, int n_prompt, gene
     return c;
 }
 
+as_code cli_engine_say(cli_engine *e, const int32_t *prompt, int n_prompt,
+                       const g4_sampling *sampling, int64_t max_tokens, as_buf *said, as_err *err)
+{
+    const g4_info *info = g4_model_info(e->model);
+    g4_seq_free(e->session, e->seq);
+    AS_TRY(g4_seq_new(e->session, &e->seq, err));
+    g4_sampler *sampler = g4_sampler_new(sampling);
+    if (sampler == NULL)
+        return as_nomem(err);
+    g4_result r = {0};
+    as_code c = feed(e, prompt, n_prompt, 0, WANT_LAST, keep_result, &r, err);
+    size_t shown = 0; /* bytes printed: never half a character */
+    for (int64_t n = 0; c == AS_OK && n < max_tokens; n++) {
+        const int32_t id = g4_sample(sampler, r.logits, info->n_vocab, NULL);
+        if (is_stop(info, id))
+            break;
+        c = g4_detokenize(e->model, &id, 1, 0, said, err);
+        const size_t whole = as_utf8_complete(as_buf_str(said));
+        if (c == AS_OK && whole > shown) {
+            c = cli_print(as_str_sub(as_buf_str(said), shown, whole), err);
+            shown = whole;
+        }
+        if (c == AS_OK)
+            c = feed(e, &id, 1, (int32_t)(n_prompt + n), WANT_LAST, keep_result, &r, err);
+    }
+    g4_sampler_free(sampler);
+    return c;
+}
+
 static as_code print_generation(const cli_engine *e, const generation *g, as_err *err)
 {
     as_buf text, b;
@@ -481,19 +510,71 @@ static as_code print_generation(const cli_engine *e, const generation *g, as_err
     return c;
 }
 
-static as_code prompt_ids(cli_engine *e, const char *prompt, bool special, const char *model,
-                          int32_t **ids, int *n, cli_env *env, as_err *err)
+/* What stands before the generated ids: exactly one of three flags. */
+typedef struct prompt_flags {
+    const char *ids, *text, *chat;
+    bool special;
+} prompt_flags;
+
+/* The conversation of --chat: {"messages": …} or the list of messages alone. */
+static as_code chat_text(const g4_model *m, const char *path, as_buf *out, as_err *err)
 {
+    as_buf file, request;
+    as_buf_init(&file, MAX_TEXT_BYTES);
+    as_buf_init(&request, MAX_TEXT_BYTES);
+    as_code c = as_read_file(&file, path, err);
+    const as_str text = as_str_trim(as_buf_str(&file));
+    if (as_str_starts(text, AS_STR("["))) {
+        (void)as_buf_add_z(&request, "{\"add_generation_prompt\":true,\"messages\":");
+        (void)as_buf_add(&request, text);
+        (void)as_buf_add_byte(&request, '}');
+    } else if (as_str_starts(text, AS_STR("{"))) {
+        /* The first of doubled keys would not count: what the file says of it wins. */
+        (void)as_buf_add_z(&request, "{\"add_generation_prompt\":true,");
+        (void)as_buf_add(&request, as_str_sub(text, 1, text.n));
+    } else if (c == AS_OK) {
+        c = as_fail(err, AS_PARSE, "--chat %s: want {\"messages\": […]} or a list of messages",
+                    path);
+    }
+    if (c == AS_OK)
+        c = as_buf_ok(&request, err);
+    if (c == AS_OK)
+        c = g4_chat_render(m, as_buf_str(&request), out, err);
+    as_buf_release(&file);
+    as_buf_release(&request);
+    return c;
+}
+
+static as_code make_ids(const g4_model *m, const prompt_flags *p, int32_t **made, size_t *n,
+                        as_err *err)
+{
+    if (p->text != NULL) {
+        const unsigned flags =
+            (g4_model_info(m)->add_bos ? G4_TOK_BOS : 0u) | (p->special ? G4_TOK_SPECIAL : 0u);
+        return g4_tokenize(m, as_str_of(p->text), flags, made, n, err);
+    }
+    as_buf text;
+    as_buf_init(&text, 0);
+    as_code c = chat_text(m, p->chat, &text, err);
+    if (c == AS_OK)
+        c = g4_chat_tokenize(m, as_buf_str(&text), made, n, err);
+    as_buf_release(&text);
+    return c;
+}
+
+static as_code prompt_ids(cli_engine *e, const prompt_flags *p, const char *model, int32_t **ids,
+                          int *n, cli_env *env, as_err *err)
+{
+    if (p->ids != NULL)
+        return cli_read_ids(p->ids, ids, n, env->keep, err);
     const char *file = NULL;
     AS_TRY(cli_model_file(&file, model, env, err));
     const g4_model_options options = {.log = &env->log};
     AS_TRY(g4_model_open(&e->model, file, &options, err));
     int32_t *made = NULL;
     size_t n_made = 0;
-    const unsigned flags =
-        (g4_model_info(e->model)->add_bos ? G4_TOK_BOS : 0u) | (special ? G4_TOK_SPECIAL : 0u);
-    AS_TRY(g4_tokenize(e->model, as_str_of(prompt), flags, &made, &n_made, err));
-    as_code c = n_made != 0 ? AS_OK : as_fail(err, AS_RANGE, "--prompt is empty");
+    AS_TRY(make_ids(e->model, p, &made, &n_made, err));
+    as_code c = n_made != 0 ? AS_OK : as_fail(err, AS_RANGE, "the prompt is empty");
     *ids = c == AS_OK ? as_new(env->keep, int32_t, n_made) : NULL;
     if (c == AS_OK && *ids == NULL)
         c = as_nomem(err);
@@ -509,26 +590,29 @@ int model_generate(cli_env *env, int argc, char **argv)
 {
     cli_engine e = {0};
     generation g = {.n = 128};
-    const char *ids_path = NULL;
-    const char *prompt = NULL;
-    bool special = false;
+    prompt_flags p = {0};
     int64_t top_k = 0;
     int64_t seed = 0;
     cli_flag flags[] = {
         {.name = "ids",
          .kind = CLI_TEXT,
-         .value = &ids_path,
+         .value = &p.ids,
          .shown = "FILE",
          .help = "prompt as a JSON array of token ids, taken as it is"},
         {.name = "prompt",
          .letter = 'p',
          .kind = CLI_TEXT,
-         .value = &prompt,
+         .value = &p.text,
          .shown = "TEXT",
          .help = "prompt as text; the start token is put in front"},
+        {.name = "chat",
+         .kind = CLI_TEXT,
+         .value = &p.chat,
+         .shown = "FILE",
+         .help = "a conversation as JSON, rendered by the model's template"},
         {.name = "special",
          .kind = CLI_BOOL,
-         .value = &special,
+         .value = &p.special,
          .help = "control tokens in --prompt count"},
         {.name = "n",
          .letter = 'n',
@@ -575,12 +659,14 @@ int model_generate(cli_env *env, int argc, char **argv)
          .max = INT64_MAX},
         ENGINE_FLAGS(e),
     };
-    cli_args a = {.usage = "assay model generate MODEL (--ids FILE | --prompt TEXT) [-n N] [flags]",
-                  .about = "Prints {\"ids\", \"text\", \"finish\"}: what comes after the prompt.",
-                  .flags = flags,
-                  .n_flags = sizeof flags / sizeof flags[0],
-                  .min_rest = 1,
-                  .max_rest = 1};
+    cli_args a = {
+        .usage =
+            "assay model generate MODEL (--ids FILE | --prompt TEXT | --chat FILE) [-n N] [flags]",
+        .about = "Prints {\"ids\", \"text\", \"finish\"}: what comes after the prompt.",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+        .min_rest = 1,
+        .max_rest = 1};
     int code = CLI_OK;
     if (!cli_begin(&a, argc, argv, env, &code))
         return code;
@@ -590,12 +676,10 @@ int model_generate(cli_env *env, int argc, char **argv)
     int32_t *ids = NULL;
     int n = 0;
     as_code c = AS_OK;
-    if ((prompt == NULL) == (ids_path == NULL))
-        c = as_fail(&err, AS_RANGE, "give either --ids or --prompt; usage: %s", a.usage);
-    else if (prompt != NULL)
-        c = prompt_ids(&e, prompt, special, a.rest[0], &ids, &n, env, &err);
+    if ((p.ids != NULL) + (p.text != NULL) + (p.chat != NULL) != 1)
+        c = as_fail(&err, AS_RANGE, "give either --ids, --prompt or --chat; usage: %s", a.usage);
     else
-        c = cli_read_ids(ids_path, &ids, &n, env->keep, &err);
+        c = prompt_ids(&e, &p, a.rest[0], &ids, &n, env, &err);
     if (c == AS_OK) {
         g.ids = as_new(env->keep, int32_t, g.n);
         c = g.ids != NULL ? AS_OK : as_nomem(&err);

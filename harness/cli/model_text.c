@@ -206,6 +206,8 @@ static void put_info(as_jw *w, const g4_info *i, const char *path)
     for (int k = 0; k < i->n_stop; k++)
         as_jw_i64(w, i->stop[k]);
     as_jw_end_array(w);
+    as_jw_key(w, "template");
+    as_jw_str(w, i->template_name);
     as_jw_key(w, "template_sha256");
     if (as_str_is_set(i->chat_template)) {
         char hex[AS_SHA256_HEX];
