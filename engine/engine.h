@@ -65,7 +65,8 @@ typedef struct g4_info {
     bool add_bos; /* raw completion starts with bos */
 } g4_info;
 
-/* path: a GGUF file (or the first of a split set). Texts of g4_info live as long as the model. */
+/* path: a GGUF file (or the first of a split set), or a folder with config.json, tokenizer.json and
+ * safetensors. Texts of g4_info live as long as the model. */
 as_code g4_model_open(g4_model **out, const char *path, const g4_model_options *options,
                       as_err *err);
 void g4_model_close(g4_model *m);
@@ -185,5 +186,24 @@ void g4_sampler_free(g4_sampler *sampler);
 int32_t g4_sample(g4_sampler *sampler, const float *logits, int n_vocab, double *logprob);
 /* log softmax(logits)[token], computed in double. */
 double g4_logprob(const float *logits, int n_vocab, int32_t token);
+
+/* ---- model files ----------------------------------------------------------------------------- */
+
+typedef struct g4_convert_options {
+    as_str name; /* general.name; not set: the folder's */
+} g4_convert_options;
+
+/* A folder of Hugging Face's as one GGUF file with llama.cpp's names, metadata and tokenizer; the
+ * tensors keep their bytes. The file appears when it is whole. What this engine cannot run is
+ * refused. options may be NULL. */
+as_code g4_convert(const char *folder, const char *out_path, const g4_convert_options *options,
+                   as_err *err);
+
+/* A GGUF file or folder with its matrices in smaller formats, by a recipe such as "Q4_K_M".
+ * n_threads 0: one per core; the result does not depend on it. */
+as_code g4_quantize(const char *in_path, const char *out_path, const char *recipe, int n_threads,
+                    as_err *err);
+/* Names of the recipes; NULL behind the last. */
+const char *g4_recipe_at(int i);
 
 #endif

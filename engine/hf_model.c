@@ -140,7 +140,7 @@ static as_code read_texts(g4_hf *h, texts *t, as_err *err)
         return as_fail(err, AS_RANGE, "%s: has %s bytes, at most 1 GiB are read", path,
                        g4_show_count(t->map.n).z);
     as_arena_init(&t->keep, t->map.n * 8 + ARENA_SLACK);
-    AS_TRY(g4_hf_tokenizer_read(&t->t, path, g4_map_str(&t->map), h->config.arch, &t->keep, err));
+    AS_TRY(g4_hf_tokenizer_read(&t->t, path, g4_map_str(&t->map), &t->keep, err));
     if (h->is_for_file && h->config.arch == G4_GEMMA3)
         return g4_hf_tokenizer_scores(&t->t, &t->keep, &t->scores, err);
     return AS_OK;
@@ -258,9 +258,22 @@ static const g4_st_tensor *find_embedding(const g4_hf *h)
     return NULL;
 }
 
+/* Gemma 3's tokenizer.json has a piece for images that the text-only models have no row for: added
+ * pieces beyond the embedding are left out. */
+static as_code drop_pieces(const g4_hf *h, g4_hf_tokenizer *t, size_t n_rows, as_err *err)
+{
+    for (size_t i = n_rows; i < t->n_pieces; i++)
+        if (t->types[i] != G4_PIECE_CONTROL && t->types[i] != G4_PIECE_USER)
+            return as_fail(err, AS_PARSE,
+                           "%s: tokenizer.json has %zu pieces, embed_tokens.weight only %zu rows",
+                           h->folder, t->n_pieces, n_rows);
+    t->n_pieces = n_rows < t->n_pieces ? n_rows : t->n_pieces;
+    return AS_OK;
+}
+
 /* Rows of the embedding in the view. llama.cpp cuts Gemma 3's spare rows off and pads the pieces of
  * other models. */
-static as_code check_rows(const g4_hf *h, size_t n_pieces, size_t *n_rows, as_err *err)
+static as_code check_rows(const g4_hf *h, g4_hf_tokenizer *tokenizer, size_t *n_rows, as_err *err)
 {
     const g4_st_tensor *t = find_embedding(h);
     if (t == NULL || t->n_dims != 2)
@@ -272,13 +285,10 @@ static as_code check_rows(const g4_hf *h, size_t n_pieces, size_t *n_rows, as_er
         return as_fail(err, AS_PARSE,
                        "%s: \"vocab_size\" is %lld, embed_tokens.weight has %lld rows",
                        h->config.name, (long long)h->config.n_vocab, (long long)t->shape[0]);
-    if (n_pieces > (uint64_t)t->shape[0])
-        return as_fail(err, AS_PARSE,
-                       "%s: tokenizer.json has %zu pieces, embed_tokens.weight only %lld rows",
-                       h->folder, n_pieces, (long long)t->shape[0]);
     *n_rows = (size_t)t->shape[0];
+    AS_TRY(drop_pieces(h, tokenizer, *n_rows, err));
     if (h->is_for_file && h->config.arch == G4_GEMMA3)
-        *n_rows = n_pieces;
+        *n_rows = tokenizer->n_pieces;
     return AS_OK;
 }
 
@@ -499,7 +509,7 @@ static as_code open_folder(g4_hf *h, const g4_hf_options *o, as_err *err)
     size_t n_rows = 0;
     as_code c = read_texts(h, &t, err);
     if (c == AS_OK)
-        c = check_rows(h, t.t.n_pieces, &n_rows, err);
+        c = check_rows(h, &t.t, &n_rows, err);
     if (c == AS_OK)
         c = make_metadata(h, &t, o->name, n_rows, err);
     release_texts(&t);

@@ -22,7 +22,6 @@ typedef struct numbered {
 /* What is read, in the order of the file; growing lists. */
 typedef struct reader {
     g4_jscan j;
-    g4_arch arch;
     numbered *pieces;
     size_t n_pieces, pieces_cap;
     g4_merge *merges;
@@ -134,8 +133,7 @@ static as_code read_added_token(reader *r, as_err *err)
     }
     if (id == UINT64_MAX || text.n == 0)
         return g4_jscan_fail(j, "an added token without id or content before this", err);
-    const bool is_control =
-        r->arch == G4_GEMMA4 && is_visible(text) ? false : is_special || looks_special(text);
+    const bool is_control = !is_visible(text) && (is_special || looks_special(text));
     return add_piece(r, text, id, is_control ? G4_PIECE_CONTROL : G4_PIECE_USER, err);
 }
 
@@ -324,11 +322,11 @@ static as_code place_pieces(const reader *r, g4_hf_tokenizer *out, as_arena *kee
     return AS_OK;
 }
 
-as_code g4_hf_tokenizer_read(g4_hf_tokenizer *out, const char *name, as_str text, g4_arch arch,
-                             as_arena *keep, as_err *err)
+as_code g4_hf_tokenizer_read(g4_hf_tokenizer *out, const char *name, as_str text, as_arena *keep,
+                             as_err *err)
 {
     g4_hf_tokenizer t = {0};
-    reader r = {.arch = arch};
+    reader r = {0};
     g4_jscan_init(&r.j, name, text, keep);
     as_code c = read_top(&r, err);
     if (c == AS_OK)

@@ -7,8 +7,8 @@
  *            normaliser must replace a space by U+2581, as Gemma's does; anything else is refused,
  *            because it would tokenise otherwise without a word.
  * Types      added tokens that are special, and those that look so (<unused7>, <|x|>, <mask>), are
- *            control pieces; other added tokens user-defined; <0xXX> bytes. Gemma 4's seven markers
- *            that a chat parser must see are user-defined whatever the file says (as llama.cpp).
+ *            control pieces; other added tokens user-defined; <0xXX> bytes. The seven markers that a
+ *            parser of replies must see are user-defined whatever the file says (as llama.cpp).
  * Scores     Gemma 3 as GGUF merges by score: a piece's score is minus the rank of its first merge,
  *            which gives the same ids as the ranked merges that the file was made from.
  * Cost       one pass over the text; 32 bytes a merge, 24 a piece, and the texts with escapes. Gemma
@@ -20,7 +20,6 @@
  */
 #include "base/arena.h"
 #include "base/err.h"
-#include "engine/config.h"
 #include "engine/gguf_write.h"
 #include "engine/vocab.h"
 
@@ -33,8 +32,8 @@ typedef struct g4_hf_tokenizer {
     as_str unknown; /* text of model.unk_token */
 } g4_hf_tokenizer;
 
-as_code g4_hf_tokenizer_read(g4_hf_tokenizer *out, const char *name, as_str text, g4_arch arch,
-                             as_arena *keep, as_err *err);
+as_code g4_hf_tokenizer_read(g4_hf_tokenizer *out, const char *name, as_str text, as_arena *keep,
+                             as_err *err);
 
 /* The id of a piece by its text, -1 if there is none. Linear. */
 int32_t g4_hf_tokenizer_find(const g4_hf_tokenizer *t, as_str text);

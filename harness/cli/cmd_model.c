@@ -24,6 +24,8 @@ static const struct {
     {"chat", model_chat, "a conversation on the terminal"},
     {"logits", model_logits, "logits of every position of a list of ids"},
     {"perplexity", model_perplexity, "perplexity of a text"},
+    {"convert", model_convert, "model folder to GGUF"},
+    {"quantize", model_quantize, "smaller formats, by a recipe"},
 };
 
 static int usage(FILE *to)

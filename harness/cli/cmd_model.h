@@ -13,6 +13,8 @@ int model_detokenize(cli_env *env, int argc, char **argv);
 int model_generate(cli_env *env, int argc, char **argv);
 int model_logits(cli_env *env, int argc, char **argv);
 int model_perplexity(cli_env *env, int argc, char **argv);
+int model_convert(cli_env *env, int argc, char **argv);
+int model_quantize(cli_env *env, int argc, char **argv);
 int model_render(cli_env *env, int argc, char **argv);
 int model_chat(cli_env *env, int argc, char **argv);
 

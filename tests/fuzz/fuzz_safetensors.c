@@ -39,7 +39,7 @@ static void use_tokenizer(as_str text)
     as_arena_init(&keep, 64u << 20);
     g4_hf_tokenizer t;
     as_err err = {0};
-    if (g4_hf_tokenizer_read(&t, "fuzz", text, G4_GEMMA4, &keep, &err) == AS_OK) {
+    if (g4_hf_tokenizer_read(&t, "fuzz", text, &keep, &err) == AS_OK) {
         float *scores = NULL;
         g4_gguf_values v;
         g4_gguf_values_init(&v, 64u << 20);

@@ -4,3 +4,7 @@ as_test(test_hf_model ${CMAKE_CURRENT_LIST_DIR}/test_hf_model.c ${HF_SUPPORT}
   DEPS as_engine as_base m LABELS engine TIMEOUT 120)
 as_test(test_safetensors ${CMAKE_CURRENT_LIST_DIR}/test_safetensors.c
   ${CMAKE_CURRENT_LIST_DIR}/hf_support.c DEPS as_engine as_base LABELS unit)
+as_test(test_convert ${CMAKE_CURRENT_LIST_DIR}/test_convert.c ${HF_SUPPORT}
+  DEPS as_engine as_base m LABELS engine)
+as_test(test_quantize ${CMAKE_CURRENT_LIST_DIR}/test_quantize.c ${HF_SUPPORT}
+  DEPS as_engine as_base m LABELS engine TIMEOUT 120)

@@ -1,0 +1,94 @@
+/* model_files.c — assay model convert|quantize: model files from model files. */
+#include "base/json.h"
+#include "base/time.h"
+#include "cli/cmd_model.h"
+
+static as_code print_done(const char *path, int64_t start_ns, as_err *err)
+{
+    g4_model *m = NULL;
+    AS_TRY(g4_model_open(&m, path, NULL, err));
+    const g4_info *info = g4_model_info(m);
+    as_buf b;
+    as_buf_init(&b, 0);
+    as_jw w;
+    as_jw_init(&w, &b);
+    as_jw_begin_object(&w);
+    as_jw_key(&w, "file");
+    as_jw_z(&w, path);
+    as_jw_key(&w, "quantization");
+    as_jw_str(&w, info->quantization);
+    as_jw_key(&w, "bytes");
+    as_jw_i64(&w, info->file_bytes);
+    as_jw_key(&w, "seconds");
+    as_jw_f64(&w, (double)(as_now_ns() - start_ns) / 1e9);
+    as_jw_end_object(&w);
+    (void)as_buf_add_byte(&b, '\n');
+    as_code c = as_buf_ok(&b, err);
+    if (c == AS_OK)
+        c = cli_print(as_buf_str(&b), err);
+    as_buf_release(&b);
+    g4_model_close(m);
+    return c;
+}
+
+int model_convert(cli_env *env, int argc, char **argv)
+{
+    const char *name = NULL;
+    cli_flag flags[] = {
+        {.name = "name",
+         .kind = CLI_TEXT,
+         .value = &name,
+         .shown = "TEXT",
+         .help = "general.name in the file; else the folder's"},
+    };
+    cli_args a = {.usage = "assay model convert FOLDER OUT.gguf [--name TEXT]",
+                  .about =
+                      "Writes a model folder (config.json, tokenizer.json, safetensors) as one "
+                      "GGUF file.\nThe weights keep their bytes.",
+                  .flags = flags,
+                  .n_flags = sizeof flags / sizeof flags[0],
+                  .min_rest = 2,
+                  .max_rest = 2};
+    int code = CLI_OK;
+    if (!cli_begin(&a, argc, argv, env, &code))
+        return code;
+    as_err err = {0};
+    const int64_t start = as_now_ns();
+    const g4_convert_options options = {.name = as_str_of(name)};
+    as_code c = g4_convert(a.rest[0], a.rest[1], &options, &err);
+    if (c == AS_OK)
+        c = print_done(a.rest[1], start, &err);
+    return c == AS_OK ? CLI_OK : cli_fail(&err);
+}
+
+int model_quantize(cli_env *env, int argc, char **argv)
+{
+    int64_t threads = 0;
+    cli_flag flags[] = {
+        {.name = "threads",
+         .kind = CLI_INT,
+         .value = &threads,
+         .shown = "N",
+         .help = "compute threads (default: one per core)",
+         .min = 1,
+         .max = 1024},
+    };
+    cli_args a = {
+        .usage = "assay model quantize IN OUT.gguf RECIPE [--threads N]",
+        .about = "Writes a GGUF file or model folder with its matrices in smaller formats.\n"
+                 "Recipes: F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S "
+                 "Q4_K_M\nQ5_K_S Q5_K_M Q6_K IQ4_NL.",
+        .flags = flags,
+        .n_flags = sizeof flags / sizeof flags[0],
+        .min_rest = 3,
+        .max_rest = 3};
+    int code = CLI_OK;
+    if (!cli_begin(&a, argc, argv, env, &code))
+        return code;
+    as_err err = {0};
+    const int64_t start = as_now_ns();
+    as_code c = g4_quantize(a.rest[0], a.rest[1], a.rest[2], (int)threads, &err);
+    if (c == AS_OK)
+        c = print_done(a.rest[1], start, &err);
+    return c == AS_OK ? CLI_OK : cli_fail(&err);
+}
