@@ -38,6 +38,7 @@ typedef struct g4_compute {
 /* y[r·y_stride + o] = W[mat] row o · x_r */
 typedef struct g4_product {
     const g4_matrix *w;
+    int slot;      /* g4_slot of w, for adapters; 0: never adapted */
     int mat;       /* which matrix of w */
     bool want_f32; /* whatever the session's precision */
     float *y;

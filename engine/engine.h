@@ -143,6 +143,32 @@ as_code g4_seq_fork(g4_session *s, int from, int n_tokens, int *seq, as_err *err
 void g4_seq_free(g4_session *s, int seq);
 int g4_seq_length(const g4_session *s, int seq); /* rows it holds */
 
+/* ---- adapters -------------------------------------------------------------------------------- */
+
+typedef struct g4_adapter g4_adapter;
+
+typedef struct g4_adapter_info {
+    as_str name;            /* general.name, or the file's or folder's */
+    int n_matrices;         /* matrices of the model that it changes */
+    int rank_min, rank_max; /* over those */
+    int64_t n_params;
+    int64_t bytes; /* held in memory, as f32 */
+} g4_adapter_info;
+
+/* path: a GGUF adapter, or a folder with adapter_config.json and adapter_model.safetensors as PEFT
+ * saves it. It fits this model only, which it borrows: close it before the model, and after every
+ * session that uses it. Immutable: any number of sessions and threads may share it. */
+as_code g4_adapter_open(g4_adapter **out, const g4_model *m, const char *path, as_err *err);
+void g4_adapter_close(g4_adapter *a); /* NULL is fine */
+const g4_adapter_info *g4_adapter_info_of(const g4_adapter *a);
+/* Cuts "ADAPTER[:SCALE]", as command lines have it; *scale is 1 where none is given. */
+void g4_adapter_spec(as_str spec, as_str *path, double *scale);
+
+/* From its first row on the sequence runs with the adapter, scale times its own strength; NULL:
+ * without one. A fork inherits it. AS_RANGE once the sequence holds rows, as what they left in the
+ * cache would not be the adapter's. May allocate. */
+as_code g4_seq_set_adapter(g4_session *s, int seq, const g4_adapter *a, double scale, as_err *err);
+
 /* ---- decoding -------------------------------------------------------------------------------- */
 
 typedef struct g4_row {

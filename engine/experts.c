@@ -7,12 +7,15 @@
  *     y   = RMSNorm(x, pre_ffn_norm_2)
  *     moe = Σ_{e ∈ S} w_e · W_down_e · (gelu(W_gate_e · y) ⊙ W_up_e · y)
  *
+ * An adapter changes the three products inside the expert, so w_e weighs its part too (6.3).
+ *
  * Rows are gathered per expert, so that an expert's weights are read once a call. A row adds its
  * experts in the order of their numbers, whatever other rows there are.
  */
 #include <math.h>
 #include <string.h>
 
+#include "engine/adapt.h"
 #include "engine/kernels/ref.h"
 #include "engine/session_impl.h"
 
@@ -104,19 +107,30 @@ static void run_expert(g4_pass *p, int e)
     if (n == 0)
         return;
     const g4_product wide[] = {
-        {.w = &p->lw->expert_gate, .mat = e, .y = b->expert_gate, .y_stride = (size_t)ff},
-        {.w = &p->lw->expert_up, .mat = e, .y = b->expert_up, .y_stride = (size_t)ff},
+        {.w = &p->lw->expert_gate,
+         .slot = G4_SLOT_EXPERT_GATE,
+         .mat = e,
+         .y = b->expert_gate,
+         .y_stride = (size_t)ff},
+        {.w = &p->lw->expert_up,
+         .slot = G4_SLOT_EXPERT_UP,
+         .mat = e,
+         .y = b->expert_up,
+         .y_stride = (size_t)ff},
     };
-    g4_multiply(&s->compute, wide, 2, b->expert_in, n);
+    g4_project(p, wide, 2, b->expert_in, b->expert_rows, n);
     g4_input_begin_fine(&s->compute, ff);
     for (int i = 0; i < n; i++) {
         float *y = b->expert_gate + (size_t)i * (size_t)ff;
         s->compute.ops->gelu_mul(y, y, b->expert_up + (size_t)i * (size_t)ff, ff);
         g4_input_set(&s->compute, i, y);
     }
-    const g4_product down = {
-        .w = &p->lw->expert_down, .mat = e, .y = b->expert_out, .y_stride = (size_t)D};
-    g4_multiply(&s->compute, &down, 1, b->expert_gate, n);
+    const g4_product down = {.w = &p->lw->expert_down,
+                             .slot = G4_SLOT_EXPERT_DOWN,
+                             .mat = e,
+                             .y = b->expert_out,
+                             .y_stride = (size_t)D};
+    g4_project(p, &down, 1, b->expert_gate, b->expert_rows, n);
     for (int i = 0; i < n; i++) {
         const int r = b->expert_rows[i];
         weight_of(p, r, e, &weight);

@@ -11,6 +11,9 @@
  *         x = x · out_scale                                            Gemma 4
  *     logits = softcap(W_head N(x, out_norm))
  *
+ * Each W may have an adapter's product added, row by row (adapt.h); where V is the raw key
+ * projection, it is the adapted one.
+ *
  * Rows that want no logits are dropped as soon as nothing that others need depends on them: after
  * the last layer that owns keys has written its own (in E2B more than half of the layers follow).
  *
@@ -20,6 +23,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "engine/adapt.h"
 #include "engine/session_impl.h"
 
 void g4_over_rows(g4_pass *p, g4_job job)
@@ -29,11 +33,11 @@ void g4_over_rows(g4_pass *p, g4_job job)
 }
 
 /* y: [n_live, n_out] */
-static void multiply(g4_pass *p, const g4_matrix *w, float *y, const float *x)
+static void multiply(g4_pass *p, g4_slot slot, const g4_matrix *w, float *y, const float *x)
 {
-    g4_product job = {.w = w, .y_stride = (size_t)w->n_out};
+    g4_product job = {.w = w, .slot = slot, .y_stride = (size_t)w->n_out};
     job.y = y;
-    g4_multiply(&p->s->compute, &job, 1, x, p->n_live);
+    g4_project(p, &job, 1, x, NULL, p->n_live);
 }
 
 static void add(float *x, const float *y, int n)
@@ -109,7 +113,7 @@ static void embed(g4_pass *p)
     p->s->compute.weight_bytes += p->n_rows * (int64_t)p->w->embedding.row_bytes;
     if (p->c->ple_width == 0)
         return;
-    multiply(p, &p->w->ple_model_proj, p->s->b.ple, p->s->b.x);
+    multiply(p, G4_SLOT_PLE_MODEL_PROJ, &p->w->ple_model_proj, p->s->b.ple, p->s->b.x);
     g4_over_rows(p, finish_ple_rows);
     p->s->compute.weight_bytes += p->n_rows * (int64_t)p->w->ple_embedding.row_bytes;
 }
@@ -175,14 +179,15 @@ static void project_qkv(g4_pass *p)
     g4_over_rows(p, attn_norm_rows);
     const size_t q = (size_t)p->c->n_heads * (size_t)p->lc->head_dim;
     const size_t kv = (size_t)p->lc->n_kv * (size_t)p->lc->head_dim;
-    g4_product jobs[3] = {{.w = &p->lw->q, .y = s->b.q, .y_stride = q}};
+    g4_product jobs[3] = {{.w = &p->lw->q, .slot = G4_SLOT_Q, .y = s->b.q, .y_stride = q}};
     int n = 1;
     if (p->lc->owns_kv) {
-        jobs[n++] = (g4_product){.w = &p->lw->k, .y = s->b.k, .y_stride = kv};
+        jobs[n++] = (g4_product){.w = &p->lw->k, .slot = G4_SLOT_K, .y = s->b.k, .y_stride = kv};
         if (!p->lc->is_v_from_k)
-            jobs[n++] = (g4_product){.w = &p->lw->v, .y = s->b.v, .y_stride = kv};
+            jobs[n++] =
+                (g4_product){.w = &p->lw->v, .slot = G4_SLOT_V, .y = s->b.v, .y_stride = kv};
     }
-    g4_multiply(&s->compute, jobs, n, s->b.h, p->n_live);
+    g4_project(p, jobs, n, s->b.h, NULL, p->n_live);
     g4_over_rows(p, place_qkv_rows);
 }
 
@@ -237,7 +242,7 @@ static void attention(g4_pass *p)
     g4_attend(p);
     g4_input_begin(&s->compute, p->c->n_heads * p->lc->head_dim);
     g4_over_rows(p, set_att_rows);
-    multiply(p, &p->lw->o, s->b.t, s->b.att);
+    multiply(p, G4_SLOT_O, &p->lw->o, s->b.t, s->b.att);
     g4_input_begin(&s->compute, p->c->width);
     g4_over_rows(p, after_attention_rows);
 }
@@ -262,13 +267,13 @@ static void dense_mlp(g4_pass *p)
     g4_session *s = p->s;
     const size_t F = (size_t)p->lc->ff;
     const g4_product wide[] = {
-        {.w = &p->lw->gate, .y = s->b.gate, .y_stride = F},
-        {.w = &p->lw->up, .y = s->b.up, .y_stride = F},
+        {.w = &p->lw->gate, .slot = G4_SLOT_GATE, .y = s->b.gate, .y_stride = F},
+        {.w = &p->lw->up, .slot = G4_SLOT_UP, .y = s->b.up, .y_stride = F},
     };
-    g4_multiply(&s->compute, wide, 2, s->b.h, p->n_live);
+    g4_project(p, wide, 2, s->b.h, NULL, p->n_live);
     g4_input_begin_fine(&s->compute, p->lc->ff); /* products of two activations: wide ranges */
     g4_over_rows(p, gelu_rows);
-    multiply(p, &p->lw->down, s->b.t, s->b.gate);
+    multiply(p, G4_SLOT_DOWN, &p->lw->down, s->b.t, s->b.gate);
 }
 
 /* x += N(f, post_ffn_norm), f = t, or N(t, post_ffn_norm_1) + N(moe, post_ffn_norm_2) */
@@ -341,10 +346,10 @@ static void inject_ple(g4_pass *p)
     g4_session *s = p->s;
     g4_input_begin(&s->compute, p->c->width);
     g4_over_rows(p, set_x_rows);
-    multiply(p, &p->lw->ple_gate, s->b.ple_gate, s->b.x);
+    multiply(p, G4_SLOT_PLE_GATE, &p->lw->ple_gate, s->b.ple_gate, s->b.x);
     g4_input_begin(&s->compute, p->c->ple_width);
     g4_over_rows(p, ple_gate_rows);
-    multiply(p, &p->lw->ple_up, s->b.t, s->b.ple_gate);
+    multiply(p, G4_SLOT_PLE_UP, &p->lw->ple_up, s->b.t, s->b.ple_gate);
     g4_over_rows(p, add_ple_rows);
 }
 
@@ -409,7 +414,7 @@ static void head(g4_pass *p)
         g4_over_rows(p, out_norm_rows);
     }
     p->n_logits = p->n_live;
-    multiply(p, &p->w->head, s->b.logits, s->b.h);
+    multiply(p, G4_SLOT_HEAD, &p->w->head, s->b.logits, s->b.h);
     if (p->c->softcap > 0)
         g4_team_run(s->compute.team, (int64_t)p->n_logits * p->c->n_vocab, SOFTCAP_GRAIN,
                     softcap_items, p);

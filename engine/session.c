@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/time.h"
+#include "engine/adapt.h"
 #include "engine/session_impl.h"
 
 enum {
@@ -264,6 +265,7 @@ void g4_session_close(g4_session *s)
     if (s == NULL)
         return;
     g4_team_free(s->compute.team);
+    g4_adapt_free(s->adapt);
     g4_kv_close(s->kv);
     if (s->scratch != NULL)
         munmap(s->scratch, s->scratch_bytes);
@@ -289,13 +291,16 @@ as_code g4_seq_new(g4_session *s, int *seq, as_err *err)
         return as_fail(err, AS_RANGE,
                        "session: all %d sequences are in use; free one or open with more",
                        s->options.n_seqs);
+    g4_adapt_clear(s->adapt, i);
     *seq = i;
     return AS_OK;
 }
 
 as_code g4_seq_fork(g4_session *s, int from, int n_tokens, int *seq, as_err *err)
 {
-    return g4_kv_seq_fork(s->kv, from, n_tokens, seq, err);
+    AS_TRY(g4_kv_seq_fork(s->kv, from, n_tokens, seq, err));
+    g4_adapt_copy(s->adapt, from, *seq);
+    return AS_OK;
 }
 
 void g4_seq_free(g4_session *s, int seq)
@@ -363,6 +368,7 @@ as_code g4_decode(g4_session *s, const g4_row *rows, int n_rows, g4_result *out,
         .w = &s->model->weights,
         .rows = rows,
         .n_rows = n_rows,
+        .is_adapted = g4_adapt_any(s->adapt, rows, n_rows),
     };
     g4_forward(&pass);
     *out = (g4_result){

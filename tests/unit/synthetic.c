@@ -32,7 +32,7 @@ static bool is_named(const char *a, const char *b)
     return a != NULL && strcmp(a, b) == 0;
 }
 
-static float *values(const char *hf, size_t n, double scale, double off)
+float *s_values(const char *hf, size_t n, double scale, double off)
 {
     float *v = malloc(n * sizeof *v);
     assert_non_null(v);
@@ -86,7 +86,7 @@ static void put(maker *m, const char *gguf, const float *v, int64_t in, int64_t 
 static void tensor(maker *m, const char *gguf, const char *hf, int64_t in, int64_t out,
                    int64_t mats, double scale, double off)
 {
-    float *v = values(hf, (size_t)(in * out * mats), scale, off);
+    float *v = s_values(hf, (size_t)(in * out * mats), scale, off);
     put(m, gguf, v, in, out, mats);
     free(v);
 }
@@ -137,7 +137,7 @@ static void attention(maker *m)
             char hf[96];
             snprintf(hf, sizeof hf, "model.layers.%d.self_attn.%s_proj.weight", m->layer, parts[i]);
             const size_t n = i == 0 ? q_n : kv_n;
-            float *v = values(hf, n, 0.25, 0);
+            float *v = s_values(hf, n, 0.25, 0);
             memcpy(at, v, n * sizeof *v);
             at += n;
             free(v);
@@ -183,7 +183,7 @@ static void experts(maker *m)
     }
     char hf[96];
     snprintf(hf, sizeof hf, "model.layers.%d.experts.gate_up_proj", m->layer);
-    float *both = values(hf, (size_t)(E * 2 * FE * D), 0.25, 0);
+    float *both = s_values(hf, (size_t)(E * 2 * FE * D), 0.25, 0);
     float *part = malloc((size_t)(E * FE * D) * sizeof *part);
     assert_non_null(part);
     for (int half = 0; half < 2; half++) {

@@ -30,6 +30,9 @@ typedef struct s_options {
 /* Writes the model to path. */
 void s_write(const s_options *o, const char *path);
 
+/* n elements of the tensor of that name by the formula of appendix A.1; free them. */
+float *s_values(const char *hf, size_t n, double scale, double off);
+
 enum { S_VOCAB = 64, S_TOKENS = 10 };
 extern const int32_t s_tokens[S_TOKENS];
 
