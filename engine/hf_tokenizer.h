@@ -11,8 +11,9 @@
  *            parser of replies must see are user-defined whatever the file says (as llama.cpp).
  * Scores     Gemma 3 as GGUF merges by score: a piece's score is minus the rank of its first merge,
  *            which gives the same ids as the ranked merges that the file was made from.
- * Cost       one pass over the text; 32 bytes a merge, 24 a piece, and the texts with escapes. Gemma
- *            3's 33 MB: see tests/tools.
+ * Cost       one pass over the text; 32 bytes a merge, 24 a piece, and the texts with escapes. A
+ *            folder with Gemma 3's 33 MB (262,145 pieces, 514,906 merges) opens in 0.5 s, vocabulary
+ *            included, with 93 MB resident, the mapped text among them.
  * Errors     one sentence naming file and place.
  * Ownership  texts are borrowed from the text passed in or live in the arena, which both must
  *            outlive the result.

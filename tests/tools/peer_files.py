@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""Files that assay writes, read by llama.cpp (PyPI: xllamacpp, numpy).
+
+    peer_files.py ASSAY [MODEL.gguf]
+
+Converts the five folders of golden/text (under AS_SHARED), and MODEL (default: none) to every recipe;
+lets llama.cpp's server load each file and compares the log-probabilities of the next token behind a
+few prompts with assay's. F32 conversions must agree within 0.1 (llama.cpp takes GELU from a
+half-precision table, which moves logits by up to 0.06); of quantised files the largest difference is
+printed, as llama.cpp rounds activations in its own way. Exit code 1 if a file does not load or differs.
+"""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+
+import numpy as np
+
+RECIPES = ("F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1 Q2_K Q3_K_S Q3_K_M Q3_K_L Q4_K_S Q4_K_M Q5_K_S "
+           "Q5_K_M Q6_K IQ4_NL").split()
+GOLDEN = "dense moe e2b e4b gemma3".split()
+PORT = 18471
+
+SERVE = """
+import sys, time, xllamacpp as x
+p = x.CommonParams()
+p.model.path = sys.argv[1]; p.n_ctx = 512; p.n_parallel = 1; p.n_gpu_layers = 0
+p.cpuparams.n_threads = p.cpuparams_batch.n_threads = 2
+p.hostnames = ["127.0.0.1"]; p.port = int(sys.argv[2]); p.use_jinja = False
+s = x.Server(p); print("ready", flush=True)
+while True: time.sleep(3600)
+"""
+
+
+def peer_logprobs(path, prompts, n_vocab):
+    """[len(prompts)] dictionaries of id to log-probability, or None if the file does not load."""
+    server = subprocess.Popen([sys.executable, "-c", SERVE, path, str(PORT)],
+                              stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    try:
+        if server.stdout.readline().strip() != "ready":
+            return None
+        out = []
+        for ids in prompts:
+            body = {"prompt": ids, "n_predict": 1, "n_probs": n_vocab, "temperature": 0.0,
+                    "cache_prompt": False}
+            request = urllib.request.Request(f"http://127.0.0.1:{PORT}/completion",
+                                             json.dumps(body).encode(),
+                                             {"Content-Type": "application/json"})
+            reply = json.load(urllib.request.urlopen(request, timeout=120))
+            # nothing is told of a prompt that the peer ends at once
+            told = reply.get("completion_probabilities") or [{"top_logprobs": []}]
+            out.append({t["id"]: t["logprob"] for t in told[0]["top_logprobs"]})
+        return out
+    finally:
+        server.kill()
+        server.wait()
+        time.sleep(0.2)
+
+
+def our_logprobs(assay, path, prompts, folder):
+    out = []
+    for ids in prompts:
+        with open(f"{folder}/ids.json", "w") as f:
+            json.dump(ids, f)
+        subprocess.run([assay, "model", "logits", path, "--ids", f"{folder}/ids.json", "--out",
+                        f"{folder}/out.f32", "--precision", "f32"], check=True,
+                       stdout=subprocess.DEVNULL)
+        last = np.fromfile(f"{folder}/out.f32", dtype="<f4").reshape(len(ids), -1)[-1].astype(float)
+        out.append(last - last.max() - np.log(np.exp(last - last.max()).sum()))
+    return out
+
+
+def compare(assay, path, prompts, folder, limit):
+    """Compares what either side finds likely: differences of very unlikely ids say little."""
+    theirs = peer_logprobs(path, prompts, 512)
+    if theirs is None:
+        print(f"{os.path.basename(path):24} llama.cpp does not load it")
+        return False
+    worst, n = 0.0, 0
+    for t, o in zip(theirs, our_logprobs(assay, path, prompts, folder)):
+        likely = [i for i in t if o[i] > -10]
+        worst = max([worst] + [abs(t[i] - o[i]) for i in likely])
+        n += len(likely)
+    print(f"{os.path.basename(path):16} {n:4} log-probabilities, largest difference {worst:.4f}")
+    return n > 0 and (limit is None or worst <= limit)
+
+
+def main():
+    assay = os.path.abspath(sys.argv[1])
+    shared = os.environ.get("AS_SHARED")
+    good = True
+    with tempfile.TemporaryDirectory() as folder:
+        for name in GOLDEN if shared else []:
+            source = f"{shared}/golden/text/{name}"
+            out = f"{folder}/{name}.gguf"
+            subprocess.run([assay, "model", "convert", source, out], check=True,
+                           stdout=subprocess.DEVNULL)
+            cases = json.load(open(f"{source}/cases.json"))
+            prompts = [c["ids"][:n] for c in cases[:4] for n in (9, 40, 100)
+                       if c.get("first_position", 0) == 0]
+            good &= compare(assay, out, prompts, folder, 0.1)
+        if len(sys.argv) > 2:
+            prompts = [[2, 818, 5279, 529, 7001, 563], [2, 9259, 1902], [2, 236743, 236812, 47041]]
+            for recipe in RECIPES:
+                out = f"{folder}/{recipe}.gguf"
+                subprocess.run([assay, "model", "quantize", sys.argv[2], out, recipe], check=True,
+                               stdout=subprocess.DEVNULL)
+                good &= compare(assay, out, prompts, folder, None)
+                os.unlink(out)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
