@@ -154,7 +154,7 @@ float g4_fit_affine(float *q, float *m, const float *x, const float *w, int n, f
     if (!(high - low > 1e-30F))
         return 0;
     float r[G4_FIT_MAX];
-    line best = {0, -(double)low, INFINITY};
+    line best = {0, -(double)low, (double)INFINITY};
     for (int k = -STEPS; k <= STEPS; k++) {
         const float inv = (hi + 0.1F * (float)k) / (high - low);
         const line fit = solve(round_to(r, x, w, n, inv, -low * inv, 0, hi), t);
