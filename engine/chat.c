@@ -34,7 +34,7 @@ as_code g4_chat_open(g4_model *m, as_err *err)
     as_buf source;
     as_err why = {0};
     as_buf_init(&source, 0);
-    const as_code c = choose_source(m, &source, err);
+    as_code c = choose_source(m, &source, err);
     if (c == AS_OK && source.n == 0)
         (void)snprintf(m->chat_fault, sizeof m->chat_fault,
                        "the model carries no chat template (a base model?) and none is invented: "
@@ -42,6 +42,8 @@ as_code g4_chat_open(g4_model *m, as_err *err)
     else if (c == AS_OK && tp_parse(&m->chat, as_buf_str(&source), &why) != AS_OK)
         (void)snprintf(m->chat_fault, sizeof m->chat_fault, "its chat template: %.200s", why.text);
     as_buf_release(&source);
+    if (why.code == AS_NOMEM)
+        c = as_fail(err, AS_NOMEM, "%s: %s", g4_gguf_path(m->file), m->chat_fault);
     m->info.has_chat = m->chat != NULL;
     return c;
 }
