@@ -47,7 +47,7 @@ typedef struct g4_info {
     as_str name;          /* general.name, may be empty */
     as_str license;       /* general.license, may be empty */
     as_str quantization;  /* recipe or, unnamed, most used type: "Q4_K_M", "F32" */
-    as_str template_name;   /* "file", "gemma4-small", "gemma4-large"; empty: no template */
+    as_str template_name; /* "file", "gemma4-small", "gemma4-large"; empty: no template */
     as_str chat_template; /* tokenizer.chat_template; p NULL when the file carries none */
     int n_layers, width, n_heads, n_vocab;
     int n_ctx_train; /* positions the model was made for */
@@ -62,7 +62,7 @@ typedef struct g4_info {
     int32_t stop[G4_MAX_STOP]; /* ids that end a reply */
     int n_stop;
     bool has_chat; /* g4_chat_render works */
-    bool add_bos; /* raw completion starts with bos */
+    bool add_bos;  /* raw completion starts with bos */
 } g4_info;
 
 /* path: a GGUF file (or the first of a split set), or a folder with config.json, tokenizer.json and

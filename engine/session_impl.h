@@ -26,7 +26,7 @@ struct g4_model {
     g4_config config;
     g4_weights weights;
     g4_info info;
-    tp_template *chat;     /* NULL: none, or it cannot be parsed; then chat_fault says why */
+    tp_template *chat; /* NULL: none, or it cannot be parsed; then chat_fault says why */
     char chat_fault[256];
     as_buf bos_text, eos_text; /* as they stand in rendered chats */
 };
