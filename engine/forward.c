@@ -35,7 +35,7 @@ void g4_over_rows(g4_pass *p, g4_job job)
 /* y: [n_live, n_out] */
 static void multiply(g4_pass *p, g4_slot slot, const g4_matrix *w, float *y, const float *x)
 {
-    g4_product job = {.w = w, .slot = slot, .y_stride = (size_t)w->n_out};
+    g4_product job = {.w = w, .slot = (int)slot, .y_stride = (size_t)w->n_out};
     job.y = y;
     g4_project(p, &job, 1, x, NULL, p->n_live);
 }

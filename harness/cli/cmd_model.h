@@ -24,8 +24,11 @@ as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as
 /* Flags every verb with a session has. */
 typedef struct cli_engine {
     const char *precision; /* "auto", "f32" or NULL */
+    const char *lora;      /* "ADAPTER[:SCALE]" or NULL */
     int64_t threads;
     g4_model *model;
+    g4_adapter *adapter; /* NULL: none */
+    double lora_scale;
     g4_session *session;
     int seq;
 } cli_engine;
@@ -33,6 +36,8 @@ typedef struct cli_engine {
 /* Model, session of one sequence with room for n_ctx positions. */
 as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_hidden,
                         const cli_env *env, as_err *err);
+/* An empty sequence with the adapter instead of the one so far. */
+as_code cli_engine_restart(cli_engine *e, as_err *err);
 void cli_engine_close(cli_engine *e);
 /* Prints what the model says to the prompt as it comes, in a fresh sequence, and appends it to said;
  * thinking and tool markup included. */

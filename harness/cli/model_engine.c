@@ -44,6 +44,25 @@ as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as
     return c;
 }
 
+static as_code open_adapter(cli_engine *e, const cli_env *env, as_err *err)
+{
+    as_str path = {0};
+    if (e->lora == NULL)
+        return AS_OK;
+    g4_adapter_spec(as_str_of(e->lora), &path, &e->lora_scale);
+    path = as_arena_str(env->keep, path);
+    if (path.p == NULL)
+        return as_nomem(err);
+    return g4_adapter_open(&e->adapter, e->model, path.p, err);
+}
+
+as_code cli_engine_restart(cli_engine *e, as_err *err)
+{
+    g4_seq_free(e->session, e->seq);
+    AS_TRY(g4_seq_new(e->session, &e->seq, err));
+    return g4_seq_set_adapter(e->session, e->seq, e->adapter, e->lora_scale, err);
+}
+
 as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_hidden,
                         const cli_env *env, as_err *err)
 {
@@ -66,15 +85,19 @@ as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_h
         .n_threads = (int)e->threads,
         .keep_hidden = keep_hidden,
     };
+    AS_TRY(open_adapter(e, env, err));
     AS_TRY(g4_session_open(&e->session, e->model, &options, err));
-    return g4_seq_new(e->session, &e->seq, err);
+    AS_TRY(g4_seq_new(e->session, &e->seq, err));
+    return g4_seq_set_adapter(e->session, e->seq, e->adapter, e->lora_scale, err);
 }
 
 void cli_engine_close(cli_engine *e)
 {
     g4_session_close(e->session);
+    g4_adapter_close(e->adapter);
     g4_model_close(e->model);
     e->session = NULL;
+    e->adapter = NULL;
     e->model = NULL;
 }
 
@@ -103,13 +126,18 @@ static as_code feed(cli_engine *e, const int32_t *ids, int n, int32_t first_posi
     return AS_OK;
 }
 
-/* The flags --precision and --threads. */
+/* The flags --precision, --lora and --threads. */
 #define ENGINE_FLAGS(e)                                                                            \
     {.name = "precision",                                                                          \
      .kind = CLI_TEXT,                                                                             \
      .value = &(e).precision,                                                                      \
      .shown = "f32|auto",                                                                          \
      .help = "f32: exact reference; auto: may round activations to 8 bits (default)"},             \
+        {.name = "lora",                                                                           \
+         .kind = CLI_TEXT,                                                                         \
+         .value = &(e).lora,                                                                       \
+         .shown = "ADAPTER[:SCALE]",                                                               \
+         .help = "a LoRA adapter: GGUF file or PEFT folder; scale 1 unless given"},                \
     {                                                                                              \
         .name = "threads", .kind = CLI_INT, .value = &(e).threads, .shown = "N",                   \
         .help = "compute threads (default: one per core)", .min = 1, .max = 1024                   \
@@ -261,8 +289,7 @@ static as_code take_nll(void *user, const g4_result *r, int first, int n, as_err
 static as_code score_chunk(cli_engine *e, const int32_t *ids, int n, int from, nll_sum *s,
                            as_err *err)
 {
-    g4_seq_free(e->session, e->seq);
-    AS_TRY(g4_seq_new(e->session, &e->seq, err));
+    AS_TRY(cli_engine_restart(e, err));
     s->ids = ids;
     s->n = n;
     s->from = from;
@@ -457,8 +484,7 @@ as_code cli_engine_say(cli_engine *e, const int32_t *prompt, int n_prompt,
                        const g4_sampling *sampling, int64_t max_tokens, as_buf *said, as_err *err)
 {
     const g4_info *info = g4_model_info(e->model);
-    g4_seq_free(e->session, e->seq);
-    AS_TRY(g4_seq_new(e->session, &e->seq, err));
+    AS_TRY(cli_engine_restart(e, err));
     g4_sampler *sampler = g4_sampler_new(sampling);
     if (sampler == NULL)
         return as_nomem(err);

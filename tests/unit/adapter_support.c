@@ -1,5 +1,6 @@
 #include "adapter_support.h"
 
+#include <math.h>
 #include <unistd.h>
 
 #include "engine/kernels/quant.h"
@@ -207,7 +208,7 @@ static void adapt(maker *m, int layer, const char *gguf, const char *hf, int in,
         return;
     p.a = factor(m, &p, 'A', (size_t)(mats * m->rank * in));
     p.b = factor(m, &p, 'B', (size_t)(mats * m->rank * out));
-    if (m->o->poison < 0 || m->o->poison > 0)
+    if (!isfinite(m->o->poison))
         p.a[0] = m->o->poison;
     if (m->is_gguf)
         put_gguf(m, &p);

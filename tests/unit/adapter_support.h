@@ -31,7 +31,7 @@ typedef struct ad_options {
     const char *arch;      /* GGUF: general.architecture */
     const char *key;       /* GGUF: one more string value, "x" */
     const char *no_key;    /* GGUF: a value left out */
-    float poison;          /* the first element of the first A, unless 0 */
+    float poison;          /* an infinity or NaN: the first element of each A */
 } ad_options;
 
 const char *ad_write_gguf(const ad_options *o);

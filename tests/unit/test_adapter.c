@@ -425,7 +425,7 @@ static void it_is_chosen_before_the_first_row(void **state)
     const int seq = t_seq(s);
     assert_int_equal(g4_seq_set_adapter(s, 2, a, 1, &err), AS_RANGE);
     assert_non_null(strstr(err.text, "not alive"));
-    assert_int_equal(g4_seq_set_adapter(s, seq, a, NAN, &err), AS_RANGE);
+    assert_int_equal(g4_seq_set_adapter(s, seq, a, (double)NAN, &err), AS_RANGE);
     assert_int_equal(g4_seq_set_adapter(s, seq, a, 1e300, &err), AS_RANGE);
     assert_int_equal(g4_seq_set_adapter(strange, t_seq(strange), a, 1, &err), AS_RANGE);
     assert_non_null(strstr(err.text, "another model"));
