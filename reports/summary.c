@@ -13,15 +13,21 @@ as_interval rp_group_interval(const as_group *group, int repeats)
     return as_wilson(group->score * n_items, n_items, AS_Z95);
 }
 
-/* ---- cells ------------------------------------------------------------------------------------
- */
+/* ---- cells ---- */
 
 static as_str num(as_arena *a, double v, int digits)
 {
     if (isnan(v))
         return AS_STR("N/A");
-    const bool is_count = v == floor(v) && v > 1;
-    return as_arena_printf(a, "%.*f", is_count ? 0 : digits, v);
+    return as_arena_printf(a, "%.*f", digits, v);
+}
+
+/* Metrics are shares, but for those whose name says that they count. */
+static as_str metric_value(as_arena *a, const as_metric *m)
+{
+    const bool is_count = as_str_ends(m->name, AS_STR("_right")) ||
+                          as_str_ends(m->name, AS_STR("_none")) || as_str_eq_z(m->name, "k");
+    return num(a, m->value, is_count ? 0 : 4);
 }
 
 static as_str count(as_arena *a, int64_t n)
@@ -317,7 +323,7 @@ static as_code add_group_row(rp_table *t, const db_run_row *run, const db_task_r
         as_arena_printf(a, "%.*s:%.*s", AS_ARG(task->suite), AS_ARG(task->protocol)),
         group->name,
         metric == NULL ? AS_STR("score") : metric->name,
-        num(a, metric == NULL ? group->score : metric->value, 4),
+        metric == NULL ? num(a, group->score, 4) : metric_value(a, metric),
         metric == NULL ? interval(a, i.lo, i.hi) : AS_STR(""),
         count(a, group->n),
         as_arena_printf(a, "%d", task->repeats),
@@ -363,7 +369,7 @@ static as_code add_metrics(rp_table *t, const db_run_row *run, const db_task_row
             run_cell(a, run),
             as_arena_printf(a, "%.*s:%.*s", AS_ARG(task->suite), AS_ARG(task->protocol)),
             metric->name,
-            num(a, metric->value, 4),
+            metric_value(a, metric),
             count(a, task->summary.n),
             as_arena_printf(a, "%d", task->repeats),
         };
