@@ -300,8 +300,7 @@ static as_code work(runner *r, as_err *err)
     }
 }
 
-/* ---- beginning and end
- * --------------------------------------------------------------------------- */
+/* ---- beginning and end ----------------------------------------------------------------------- */
 
 static as_code begin_task(runner *r, int i, int64_t run_id, as_err *err)
 {
