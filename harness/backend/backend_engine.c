@@ -8,7 +8,9 @@
  *   forked for each job; two such prefixes are kept. The engine's results do not depend on the
  *   batch, so neither do the answers.
  *
- * Options    precision=auto|f32, ctx=N (positions a sequence may hold)
+ * Options    precision=auto|f32, ctx=N (positions a sequence may hold), lora=ADAPTER[:SCALE]
+ * Identity   with an adapter the model's SHA-256 is one over the model's, the adapter's and the
+ *            scale, and its name tells of all three, so that no run is taken for the plain model's.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -64,6 +66,8 @@ typedef struct engine_backend {
     be_backend base;
     be_info info;
     g4_model *model;
+    g4_adapter *adapter; /* of every sequence; NULL: none */
+    double lora_scale;
     g4_session *session; /* NULL until prepared */
     g4_session_options options;
     job *first, *last;
@@ -76,7 +80,9 @@ typedef struct engine_backend {
     bool is_cancelled;
     as_buf json;
     as_buf path;
+    as_buf lora, name; /* path of the adapter; name of model and adapter */
     char sha[AS_SHA256_HEX];
+    char model_sha[AS_SHA256_HEX], lora_sha[AS_SHA256_HEX]; /* the parts of sha, with an adapter */
     char template_sha[AS_SHA256_HEX];
 } engine_backend;
 
@@ -182,6 +188,12 @@ static g4_sampling sampling_of(const as_request *rq)
     };
 }
 
+static as_code new_sequence(engine_backend *be, int *seq, as_err *err)
+{
+    AS_TRY(g4_seq_new(be->session, seq, err));
+    return g4_seq_set_adapter(be->session, *seq, be->adapter, be->lora_scale, err);
+}
+
 /* ---- shared prefixes ----------------------------------------------------------------------------
  */
 
@@ -248,7 +260,7 @@ static as_code take_prefix(engine_backend *be, job *j, as_err *err)
             return as_nomem(err);
         memcpy(p->ids, j->prompt, (size_t)n * sizeof *p->ids);
         p->n = n;
-        const as_code c = g4_seq_new(be->session, &p->seq, err);
+        const as_code c = new_sequence(be, &p->seq, err);
         if (c != AS_OK) {
             p->seq = -1;
             drop_prefix(be, p);
@@ -296,7 +308,7 @@ static as_code start_jobs(engine_backend *be, as_err *err)
             g4_seq_fork(be->session, j->shared->seq, j->shared->n, &j->seq, err) == AS_OK) {
             j->n_fed = j->n_cached = j->shared->n;
         } else {
-            AS_TRY(g4_seq_new(be->session, &j->seq, err));
+            AS_TRY(new_sequence(be, &j->seq, err));
         }
         be->n_active++;
     }
@@ -497,6 +509,25 @@ static bool deliver(engine_backend *be, be_done done, void *user)
 /* ---- the driver
  * ---------------------------------------------------------------------------------- */
 
+static void write_adapter(const engine_backend *be, as_jw *w)
+{
+    as_jw_key(w, "model_sha256");
+    as_jw_z(w, be->model_sha);
+    as_jw_key(w, "lora");
+    as_jw_begin_object(w);
+    as_jw_key(w, "name");
+    as_jw_str(w, g4_adapter_info_of(be->adapter)->name);
+    as_jw_key(w, "path");
+    as_jw_str(w, as_buf_str(&be->lora));
+    as_jw_key(w, "sha256");
+    as_jw_z(w, be->lora_sha);
+    as_jw_key(w, "scale");
+    as_jw_f64(w, be->lora_scale);
+    as_jw_key(w, "rank");
+    as_jw_i64(w, g4_adapter_info_of(be->adapter)->rank_max);
+    as_jw_end_object(w);
+}
+
 static as_code write_json(engine_backend *be, as_err *err)
 {
     as_buf_reset(&be->json);
@@ -507,6 +538,8 @@ static as_code write_json(engine_backend *be, as_err *err)
     as_jw_z(&w, "engine");
     as_jw_key(&w, "precision");
     as_jw_z(&w, be->options.precision == G4_F32 ? "f32" : "auto");
+    if (be->adapter != NULL)
+        write_adapter(be, &w);
     if (be->session != NULL) {
         as_jw_key(&w, "kernels");
         as_jw_z(&w, g4_session_kernels(be->session));
@@ -639,7 +672,10 @@ static void engine_close(be_backend *base)
     for (int i = 0; i < N_PREFIXES; i++)
         free(be->prefixes[i].ids);
     g4_session_close(be->session);
+    g4_adapter_close(be->adapter);
     g4_model_close(be->model);
+    as_buf_release(&be->lora);
+    as_buf_release(&be->name);
     as_buf_release(&be->json);
     as_buf_release(&be->path);
     free(be->rows);
@@ -649,7 +685,7 @@ static void engine_close(be_backend *base)
 
 static as_code read_options(engine_backend *be, const be_config *config, as_err *err)
 {
-    static const char *const known[] = {"precision", "ctx", NULL};
+    static const char *const known[] = {"precision", "ctx", "lora", NULL};
     AS_TRY(be_options_check(config, known, err));
     const as_str precision = be_option_get(config, "precision");
     if (as_str_eq(precision, AS_STR("f32")))
@@ -663,6 +699,34 @@ static as_code read_options(engine_backend *be, const be_config *config, as_err 
     be->options.n_ctx = (int)n;
     be->options.n_threads = config->n_threads;
     return AS_OK;
+}
+
+/* Opens -M lora=…, and takes it into the model's hash and name. */
+static as_code load_adapter(engine_backend *be, const be_config *config, as_err *err)
+{
+    const as_str spec = be_option_get(config, "lora");
+    as_str path = {0};
+    char scale[32];
+    if (!as_str_is_set(spec))
+        return AS_OK;
+    g4_adapter_spec(spec, &path, &be->lora_scale);
+    AS_TRY(as_buf_add(&be->lora, path));
+    AS_TRY(g4_adapter_open(&be->adapter, be->model, as_buf_str(&be->lora).p, err));
+    AS_TRY(be_adapter_sha256(be->lora_sha, be->lora.p, config->cache_dir, err));
+    memcpy(be->model_sha, be->sha, sizeof be->sha);
+    as_f64_text(scale, be->lora_scale);
+    as_sha256_state *h = as_sha256_new();
+    if (h == NULL)
+        return as_nomem(err);
+    as_sha256_add_field(h, as_str_of(be->model_sha));
+    as_sha256_add_field(h, as_str_of(be->lora_sha));
+    as_sha256_add_field(h, as_str_of(scale));
+    const as_sha256 sum = as_sha256_end(h);
+    as_sha256_hex(be->sha, &sum);
+    (void)as_buf_printf(&be->name, "%.*s + %.*s:%s", AS_ARG(be->info.model_name),
+                        AS_ARG(g4_adapter_info_of(be->adapter)->name), scale);
+    be->info.model_name = as_buf_str(&be->name);
+    return as_buf_ok(&be->name, err);
 }
 
 static as_code load_model(engine_backend *be, const be_config *config, as_err *err)
@@ -697,6 +761,7 @@ static as_code load_model(engine_backend *be, const be_config *config, as_err *e
         .kv_bytes = -1,
         .scratch_bytes = -1,
     };
+    AS_TRY(load_adapter(be, config, err));
     return write_json(be, err);
 }
 
@@ -708,6 +773,8 @@ static as_code engine_open(be_backend **out, const be_config *config, as_err *er
         return as_nomem(err);
     be->base.driver = &be_engine;
     as_buf_init(&be->json, 1 << 16);
+    as_buf_init(&be->lora, 1 << 16);
+    as_buf_init(&be->name, 1 << 16);
     for (int i = 0; i < N_PREFIXES; i++)
         be->prefixes[i].seq = -1;
     be->rows = calloc(N_BATCH, sizeof *be->rows);

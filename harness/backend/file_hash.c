@@ -62,3 +62,29 @@ as_code be_file_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_d
     as_arena_release(&a);
     return c;
 }
+
+as_code be_adapter_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err)
+{
+    static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors"};
+    if (!as_is_dir(path))
+        return be_file_sha256(hex, path, cache_dir, err);
+    as_arena a;
+    as_arena_init(&a, 1 << 16);
+    as_buf all;
+    as_buf_init(&all, 1 << 10);
+    as_code c = AS_OK;
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && c == AS_OK; i++) {
+        char one[AS_SHA256_HEX];
+        const char *file = as_path_join(&a, path, files[i]);
+        c = file != NULL ? be_file_sha256(one, file, cache_dir, err) : as_nomem(err);
+        if (c == AS_OK)
+            c = as_buf_printf(&all, "%s %s\n", files[i], one);
+    }
+    if (c == AS_OK) {
+        const as_sha256 h = as_sha256_of(as_buf_str(&all));
+        as_sha256_hex(hex, &h);
+    }
+    as_buf_release(&all);
+    as_arena_release(&a);
+    return c;
+}

@@ -11,4 +11,7 @@
 
 as_code be_file_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err);
 
+/* Of a LoRA adapter: the file's, or of a PEFT folder one hash over those of its two files. */
+as_code be_adapter_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err);
+
 #endif

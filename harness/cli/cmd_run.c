@@ -448,7 +448,7 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .kind = CLI_LIST,
          .value = &f.model_options,
          .shown = "KEY=VALUE",
-         .help = "for the backend: engine has precision=auto|f32, ctx=N"},
+         .help = "for the backend: engine has precision=auto|f32, ctx=N, lora=ADAPTER[:SCALE]"},
         {.name = "threads",
          .kind = CLI_INT,
          .value = &f.threads,

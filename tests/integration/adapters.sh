@@ -32,6 +32,18 @@ done
 [ "$(sort -u "$work/nll" | wc -l)" -eq 3 ] || fail "perplexities: $(tr '\n' ' ' <"$work/nll")"
 [ "$(sort -u "$work/generated" | wc -l)" -eq 3 ] || fail "generated: $(cat "$work/generated")"
 
+# A run with an adapter is another model's run: its own hash and name, and its own answers.
+for flags in "" "-M lora=$lora/moe-experts" "-M lora=$lora/moe-experts:0.5" "-M lora=$lora/moe-attention"; do
+  assay run -q -m "$model" -t smoke_choice -L 6 --max-tokens 12 -j 3 --format json $flags >"$work/run.json" 2>"$work/err" || fail "run $flags: $(cat "$work/err")"
+  number "$work/run.json" run >>"$work/runs"
+  assay show last --samples --text | grep -o '"answer":"[^"]*"' | sha256sum >>"$work/answers"
+done
+[ "$(sort -u "$work/runs" | wc -l)" -eq 4 ] || fail "runs with and without adapters are taken for one: $(tr '\n' ' ' <"$work/runs")"
+[ "$(sort -u "$work/answers" | wc -l)" -eq 4 ] || fail "the adapter does not change the answers"
+assay show last --format json >"$work/show.json" 2>"$work/err" || fail "show: $(cat "$work/err")"
+grep -q 'moe-attention' "$work/show.json" || fail "the run does not tell of its adapter"
+expect 2 'no-such' assay run -q -m "$model" -M "lora=$work/no-such" -t smoke_choice
+
 expect 2 'no-such' assay model logits "$model" --ids "$work/ids.json" --out "$work/x" --lora "$work/no-such:2"
 expect 2 'general.type' assay model logits "$model" --ids "$work/ids.json" --out "$work/x" --lora "$model"
 expect 2 'another model' assay model logits "$AS_FIXTURES/engine/e2b/model.gguf" --ids "$work/ids.json" --out "$work/x" --lora "$lora/moe-attention"
