@@ -428,8 +428,7 @@ static as_code step(engine_backend *be, as_err *err)
     return AS_OK;
 }
 
-/* ---- ending jobs
- * --------------------------------------------------------------------------------- */
+/* ---- ending jobs ----------------------------------------------------------------------------- */
 
 static void release_sequence(engine_backend *be, job *j)
 {
@@ -506,8 +505,7 @@ static bool deliver(engine_backend *be, be_done done, void *user)
     return is_any;
 }
 
-/* ---- the driver
- * ---------------------------------------------------------------------------------- */
+/* ---- the driver ------------------------------------------------------------------------------ */
 
 static void write_adapter(const engine_backend *be, as_jw *w)
 {

@@ -1,6 +1,5 @@
 /*
- * cmd_model.c — assay model info|tokenize|detokenize|render|generate|chat|logits|perplexity: the engine by
- * hand.
+ * cmd_model.c — assay model VERB: the engine by hand.
  *
  * These are what outside programs check the engine with, so they print JSON and write plain
  * little-endian float32, and do nothing that a run does not do.

@@ -13,10 +13,10 @@ int model_detokenize(cli_env *env, int argc, char **argv);
 int model_generate(cli_env *env, int argc, char **argv);
 int model_logits(cli_env *env, int argc, char **argv);
 int model_perplexity(cli_env *env, int argc, char **argv);
-int model_convert(cli_env *env, int argc, char **argv);
-int model_quantize(cli_env *env, int argc, char **argv);
 int model_render(cli_env *env, int argc, char **argv);
 int model_chat(cli_env *env, int argc, char **argv);
+int model_convert(cli_env *env, int argc, char **argv);
+int model_quantize(cli_env *env, int argc, char **argv);
 
 /* A JSON array of token ids from a file or "-"; in the arena. */
 as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err);
