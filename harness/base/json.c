@@ -352,6 +352,18 @@ void as_jw_end_array(as_jw *w)
     w->need_comma = true;
 }
 
+/* U+0085, U+2028 and U+2029 end lines for some readers of JSON Lines: they are escaped. */
+static const char *line_end_escape(as_str at, size_t step)
+{
+    if (step == 2 && memcmp(at.p, "\xC2\x85", 2) == 0)
+        return "\\u0085";
+    if (step == 3 && memcmp(at.p, "\xE2\x80\xA8", 3) == 0)
+        return "\\u2028";
+    if (step == 3 && memcmp(at.p, "\xE2\x80\xA9", 3) == 0)
+        return "\\u2029";
+    return NULL;
+}
+
 static void put_text(as_buf *b, as_str s)
 {
     (void)as_buf_add_byte(b, '"');
@@ -359,11 +371,18 @@ static void put_text(as_buf *b, as_str s)
     for (size_t i = 0; i < s.n;) {
         const unsigned char c = (unsigned char)s.p[i];
         const size_t step = c < 0x80 ? 1 : as_utf8_len(as_str_sub(s, i, s.n));
-        if (step != 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) {
+        const char *line_end = step > 1 ? line_end_escape(as_str_sub(s, i, s.n), step) : NULL;
+        if (step != 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7F && line_end == NULL) {
             i += step;
             continue;
         }
         (void)as_buf_add(b, as_str_sub(s, plain, i));
+        if (line_end != NULL) {
+            (void)as_buf_add_z(b, line_end);
+            i += step;
+            plain = i;
+            continue;
+        }
         if (step == 0)
             (void)as_buf_add_z(b, "\xEF\xBF\xBD");
         else if (c == '"' || c == '\\')

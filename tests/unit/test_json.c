@@ -72,7 +72,7 @@ static void what_is_written_reads_back(void **state)
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
     as_jw_key(&w, "t\"k");
-    as_jw_str(&w, AS_STR("a\0\x01\n\xFF\xE2\x82\xAC\\"));
+    as_jw_str(&w, AS_STR("a\0\x01\n\xFF\xE2\x82\xAC\\\xE2\x80\xA8\xC2\x85"));
     as_jw_key(&w, "n");
     as_jw_begin_array(&w);
     as_jw_i64(&w, INT64_MIN);
@@ -83,8 +83,9 @@ static void what_is_written_reads_back(void **state)
     as_jw_null(&w);
     as_jw_end_array(&w);
     as_jw_end_object(&w);
-    assert_string_equal(b.p, "{\"t\\\"k\":\"a\\u0000\\u0001\\n\xEF\xBF\xBD\xE2\x82\xAC\\\\\","
-                             "\"n\":[-9223372036854775808,0.1,0.3333333333333333,0,false,null]}");
+    assert_string_equal(
+        b.p, "{\"t\\\"k\":\"a\\u0000\\u0001\\n\xEF\xBF\xBD\xE2\x82\xAC\\\\\\u2028\\u0085\","
+             "\"n\":[-9223372036854775808,0.1,0.3333333333333333,0,false,null]}");
     as_json *t = NULL;
     as_err err = {0};
     assert_int_equal(as_json_parse(&t, as_buf_str(&b), &err), AS_OK);
