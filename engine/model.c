@@ -118,11 +118,31 @@ static as_code open_file(g4_model *m, const char *path, as_err *err)
     return AS_OK;
 }
 
+/* Files that hold a vocabulary and nothing else are enough for text, ids and chats. */
+static as_code read_config_if_any(g4_model *m, as_err *err)
+{
+    as_err why = {0};
+    const as_code c = g4_config_read(&m->config, m->file, &m->keep, &why);
+    if (c == AS_OK || c == AS_NOMEM) {
+        if (c != AS_OK && err != NULL)
+            *err = why;
+        return c;
+    }
+    as_str arch = {0};
+    AS_TRY(optional_text(&arch, m->file, "general.architecture", err));
+    m->config = (g4_config){.arch = as_str_eq_z(arch, "gemma4") ? G4_GEMMA4 : G4_GEMMA3,
+                            .n_vocab = g4_vocab_n_pieces(m->vocab)};
+    return AS_OK;
+}
+
 static as_code read_model(g4_model *m, const char *path, bool want_weights, as_err *err)
 {
     AS_TRY(open_file(m, path, err));
-    AS_TRY(g4_config_read(&m->config, m->file, &m->keep, err));
+    if (want_weights)
+        AS_TRY(g4_config_read(&m->config, m->file, &m->keep, err));
     AS_TRY(g4_vocab_open(&m->vocab, m->file, err));
+    if (!want_weights)
+        AS_TRY(read_config_if_any(m, err));
     AS_TRY(check_vocab(m, err));
     if (want_weights)
         AS_TRY(g4_weights_read(&m->weights, &m->config, m->file, &m->keep, err));

@@ -39,6 +39,13 @@ printf 'some words and some more words, again and again' >"$work/text"
 assay model perplexity "$model" --text "$work/text" --precision f32 >"$work/p.json" 2>"$work/err" || fail "perplexity: $(cat "$work/err")"
 for key in perplexity tokens nll; do grep -q "\"$key\":" "$work/p.json" || fail "perplexity: no $key"; done
 
+# A file with a vocabulary alone is enough for text and ids, and for nothing else.
+for vocabulary in "$AS_FIXTURES"/vocab/tiny-*.gguf; do
+  printf '{"text":"a b"}\n' | assay model tokenize "$vocabulary" >"$work/v.jsonl" 2>"$work/err" || fail "vocabulary alone: $(cat "$work/err")"
+  grep -q '"ids":\[' "$work/v.jsonl" || fail "vocabulary alone: $(cat "$work/v.jsonl")"
+  expect 2 "$(basename "$vocabulary")" assay model generate "$vocabulary" --prompt x
+done
+
 expect 2 'either' assay model generate "$model"
 expect 2 'token id' sh -c "echo '[1,\"x\"]' | '$AS_PROGRAM' model logits '$model' --ids - --out '$work/x'"
 expect 2 '--precision' assay model perplexity "$model" --text "$work/text" --precision f64
