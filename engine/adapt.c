@@ -18,10 +18,13 @@ typedef struct span {
     int row, n;
 } span;
 
+typedef struct choice {
+    const g4_adapter *adapter; /* NULL: none */
+    float scale;
+} choice;
+
 struct g4_adapt {
-    int n_seqs;
-    const g4_adapter **of; /* [n_seqs] NULL: none */
-    float *scale;          /* [n_seqs] */
+    choice *of; /* [n_seqs] */
     int max_rank;
     float *u;                   /* [PART_ROWS, max_rank] A·x */
     float row_scale[PART_ROWS]; /* of the part at work */
@@ -34,8 +37,7 @@ void g4_adapt_free(g4_adapt *adapt)
 {
     if (adapt == NULL)
         return;
-    free((void *)adapt->of);
-    free(adapt->scale);
+    free(adapt->of);
     free(adapt->u);
     free(adapt);
 }
@@ -43,21 +45,19 @@ void g4_adapt_free(g4_adapt *adapt)
 void g4_adapt_clear(g4_adapt *adapt, int seq)
 {
     if (adapt != NULL)
-        adapt->of[seq] = NULL;
+        adapt->of[seq] = (choice){0};
 }
 
 void g4_adapt_copy(g4_adapt *adapt, int from, int to)
 {
-    if (adapt == NULL)
-        return;
-    adapt->of[to] = adapt->of[from];
-    adapt->scale[to] = adapt->scale[from];
+    if (adapt != NULL)
+        adapt->of[to] = adapt->of[from];
 }
 
 bool g4_adapt_any(const g4_adapt *adapt, const g4_row *rows, int n_rows)
 {
     for (int r = 0; adapt != NULL && r < n_rows; r++)
-        if (adapt->of[rows[r].seq] != NULL)
+        if (adapt->of[rows[r].seq].adapter != NULL)
             return true;
     return false;
 }
@@ -67,10 +67,8 @@ static g4_adapt *adapt_new(int n_seqs)
     g4_adapt *adapt = calloc(1, sizeof *adapt);
     if (adapt == NULL)
         return NULL;
-    adapt->n_seqs = n_seqs;
-    adapt->of = (const g4_adapter **)calloc((size_t)n_seqs, sizeof *adapt->of);
-    adapt->scale = calloc((size_t)n_seqs, sizeof *adapt->scale);
-    if (adapt->of != NULL && adapt->scale != NULL)
+    adapt->of = calloc((size_t)n_seqs, sizeof *adapt->of);
+    if (adapt->of != NULL)
         return adapt;
     g4_adapt_free(adapt);
     return NULL;
@@ -113,8 +111,7 @@ as_code g4_seq_set_adapter(g4_session *s, int seq, const g4_adapter *a, double s
     if (s->adapt == NULL)
         return as_nomem(err);
     AS_TRY(grow(s->adapt, a->info.rank_max, err));
-    s->adapt->of[seq] = a;
-    s->adapt->scale[seq] = (float)scale;
+    s->adapt->of[seq] = (choice){.adapter = a, .scale = (float)scale};
     return AS_OK;
 }
 
@@ -179,12 +176,12 @@ static int find_spans(const g4_pass *p, g4_adapt *adapt, const g4_product *job, 
     const g4_lora *last = NULL;
     for (int i = 0; i < n; i++) {
         const int row = live != NULL ? live[first + i] : first + i;
-        const int seq = p->rows[p->s->b.row_of[row]].seq;
-        const g4_adapter *a = adapt->of[seq];
-        const g4_lora *l = a != NULL ? g4_adapter_lora(a, p->layer, (g4_slot)job->slot) : NULL;
+        const choice *of = &adapt->of[p->rows[p->s->b.row_of[row]].seq];
+        const g4_lora *l =
+            of->adapter != NULL ? g4_adapter_lora(of->adapter, p->layer, (g4_slot)job->slot) : NULL;
         if (l != NULL && l->a == NULL)
             l = NULL;
-        adapt->row_scale[i] = adapt->scale[seq];
+        adapt->row_scale[i] = of->scale;
         if (l != NULL && l == last && adapt->spans[n_spans - 1].n < SPAN_ROWS)
             adapt->spans[n_spans - 1].n++;
         else if (l != NULL)
@@ -197,8 +194,7 @@ static int find_spans(const g4_pass *p, g4_adapt *adapt, const g4_product *job, 
 static void run(const task *t, int n_spans, int64_t work, g4_job job)
 {
     const int64_t n_items = (int64_t)n_spans * t->steps;
-    const int64_t per_item = work / n_items + 1;
-    const int64_t grain = ITEM_WORK / per_item + 1;
+    const int64_t grain = n_items * ITEM_WORK / (work + 1) + 1;
     task copy = *t;
     g4_team_run(t->cx->team, n_items, grain, job, &copy);
 }
