@@ -351,6 +351,22 @@ static as_code count_stored(runner *r, int i, as_err *err)
     return c;
 }
 
+/* A task's results, and by which scorer. */
+typedef struct scored_task {
+    const su_task *task;
+    int64_t id;
+    const char *scorer;
+    int scorer_version;
+} scored_task;
+
+static as_code sum_up(db_store *db, const scored_task *t, const as_result *rows, size_t n,
+                      as_arena *scratch, as_err *err)
+{
+    as_summary summary = {0};
+    AS_TRY(t->task->suite->summarise(t->task, rows, n, &summary, scratch, err));
+    return db_put_summary(db, t->id, &summary, as_str_of(t->scorer), t->scorer_version, err);
+}
+
 as_code run_summarise(db_store *db, const su_task *task, int64_t task_id, const char *scorer,
                       int scorer_version, as_err *err)
 {
@@ -358,28 +374,31 @@ as_code run_summarise(db_store *db, const su_task *task, int64_t task_id, const 
     as_arena_init(&scratch, 0);
     as_result *rows = NULL;
     size_t n = 0;
-    as_summary summary = {0};
+    const scored_task t = {task, task_id, scorer, scorer_version};
     as_code c = db_results(db, task_id, scorer_version, &rows, &n, &scratch, err);
     if (c == AS_OK)
-        c = task->suite->summarise(task, rows, n, &summary, &scratch, err);
-    if (c == AS_OK)
-        c = db_put_summary(db, task_id, &summary, as_str_of(scorer), scorer_version, err);
+        c = sum_up(db, &t, rows, n, &scratch, err);
     as_arena_release(&scratch);
     return c;
 }
 
-static as_code count_errors(runner *r, run_outcome *out, as_err *err)
+/* What the store holds of every task now: counted, and summed up if it has changed. */
+static as_code close_tasks(runner *r, run_outcome *out, as_err *err)
 {
     as_arena scratch;
     as_arena_init(&scratch, 0);
     as_code c = AS_OK;
     for (int i = 0; c == AS_OK && i < r->plan->n_tasks; i++) {
+        const run_task *t = &r->plan->tasks[i];
         as_result *rows = NULL;
         size_t n = 0;
         c = db_results(r->db, r->task_ids[i], 0, &rows, &n, &scratch, err);
         for (size_t k = 0; c == AS_OK && k < n; k++)
             out->n_errors += rows[k].score.verdict == AS_ERROR ? 1 : 0;
         out->n_done += (int64_t)n;
+        const scored_task scored = {&t->suite, r->task_ids[i], t->scorer->name, t->scorer->version};
+        if (c == AS_OK && !out->was_complete)
+            c = sum_up(r->db, &scored, rows, n, &scratch, err);
         as_arena_rewind(&scratch, 0);
     }
     as_arena_release(&scratch);
@@ -461,16 +480,10 @@ static as_code carry_out(runner *r, run_outcome *out, as_err *err)
         AS_TRY(work(r, err));
     }
     AS_TRY(db_flush(r->db, err));
-    AS_TRY(count_errors(r, out, err));
+    AS_TRY(close_tasks(r, out, err));
     out->is_interrupted = is_cancelled(r) && out->n_done < out->n_planned;
-    if (out->is_interrupted || !out->was_complete) {
-        for (int i = 0; i < r->plan->n_tasks; i++) {
-            const run_task *t = &r->plan->tasks[i];
-            AS_TRY(run_summarise(r->db, &t->suite, r->task_ids[i], t->scorer->name,
-                                 t->scorer->version, err));
-        }
+    if (!out->was_complete)
         AS_TRY(finish(r, out, err));
-    }
     AS_TRY(db_flush(r->db, err));
     tell(r, true);
     return AS_OK;

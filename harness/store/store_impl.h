@@ -75,7 +75,7 @@ bool db_col_sha(const db_args *a, int i, as_sha256 *out);
 /* ---- blob.c -----------------------------------------------------------------------------------
  */
 
-enum { DB_BLOB_RAW_BYTES = 256 }; /* shorter texts are not compressed */
+enum { DB_BLOB_RAW_BYTES = 1024 }; /* shorter texts are not compressed */
 
 typedef struct db_packer {
     z_stream deflate;
