@@ -10,5 +10,5 @@ as_test(test_engine_vectors ${CMAKE_CURRENT_LIST_DIR}/test_engine_vectors.c
   ${CMAKE_CURRENT_LIST_DIR}/synthetic.c ${ENGINE_SUPPORT} DEPS as_engine as_base m LABELS engine)
 as_test(test_engine_session ${CMAKE_CURRENT_LIST_DIR}/test_engine_session.c
   ${CMAKE_CURRENT_LIST_DIR}/synthetic.c ${ENGINE_SUPPORT} DEPS as_engine as_base m LABELS engine
-  TIMEOUT 300)
+  TIMEOUT 600)
 as_test(test_sample ${CMAKE_CURRENT_LIST_DIR}/test_sample.c DEPS as_engine as_base m LABELS unit)

@@ -364,9 +364,19 @@ static void without_weights_there_is_no_session(void **state)
 
 /* ---- files that lie -------------------------------------------------------------------------- */
 
+/* Tests of one thread with hundreds of models: nothing for the thread sanitizer, and minutes there. */
+static void leave_to_other_builds(void)
+{
+#if defined(__SANITIZE_THREAD__)
+    print_message("skipped: has one thread only, other builds run it\n");
+    skip();
+#endif
+}
+
 static void lies_are_refused(void **state)
 {
     (void)state;
+    leave_to_other_builds();
     static const struct {
         const char *want; /* in the sentence */
         s_options o;
@@ -430,6 +440,7 @@ static void lies_are_refused(void **state)
 static void running_out_of_memory_is_an_error(void **state)
 {
     (void)state;
+    leave_to_other_builds();
     s_write(&(s_options){.kind = S_T2}, path());
     /* Every allocation at first, then ever fewer of them, to more than opening makes. */
     enum { ALLOCATIONS = 4000, AT_LEAST = 30 };
