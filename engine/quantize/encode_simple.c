@@ -165,14 +165,14 @@ static int level_of(float v)
     return q;
 }
 
-/* What the best scale explains of Σ |x|·x² when x·inv is taken to the levels. */
+/* What the best scale explains of Σ x²·x² when x·inv is taken to the levels. */
 static double try_levels(int q[K_BLOCK], const float *x, float inv, double *scale)
 {
     double xl = 0;
     double ll = 0;
     for (int i = 0; i < K_BLOCK; i++) {
         q[i] = level_of(x[i] * inv);
-        const double w = fabs((double)x[i]);
+        const double w = (double)x[i] * (double)x[i];
         const double l = (double)iq4_levels[q[i]];
         xl += w * l * (double)x[i];
         ll += w * l * l;
@@ -181,34 +181,27 @@ static double try_levels(int q[K_BLOCK], const float *x, float inv, double *scal
     return ll > 0 ? xl * xl / ll : 0;
 }
 
+/* The candidates of the published search and no more: the largest element at the lowest level or near
+ * it, or beyond the highest. More candidates and rounds of solving lower the error by 2 %, and made
+ * Gemma 3 270M worse (KL from the f32 model .144 instead of .134). */
 static void encode_iq4_nl(uint8_t *out, const float *x)
 {
-    enum { STEPS = 9, TURNS = 3 };
+    enum { STEPS = 7 };
     const float m = largest(x);
     int q[K_BLOCK];
     double scale = 0;
     double best = 0;
-    const float ends[] = {iq4_levels[0], iq4_levels[15]};
-    for (int e = 0; e < 2 && (m > 0 || m < 0); e++)
-        for (int k = -STEPS; k <= STEPS; k++) {
-            double s = 0;
-            const double gain = try_levels(q, x, (ends[e] + (float)k) / m, &s);
-            if (gain > best) {
-                best = gain;
-                scale = s;
-            }
-        }
-    for (int turn = 0; turn < TURNS && fabs(scale) > 0; turn++) {
+    for (int k = -STEPS - 1; k <= STEPS && (m > 0 || m < 0); k++) {
         double s = 0;
-        const double gain = try_levels(q, x, (float)(1 / scale), &s);
-        if (!(gain > best))
-            break;
-        best = gain;
-        scale = s;
+        const float end = k < -STEPS ? -iq4_levels[0] : iq4_levels[0] + (float)k;
+        const double gain = try_levels(q, x, end / m, &s);
+        if (gain > best) {
+            best = gain;
+            scale = s;
+        }
     }
     put_f16(out, (float)scale);
-    const float d = k_f16_to_f32(k_load_u16(out));
-    const float inv = d > 0 || d < 0 ? 1 / d : 0;
+    const float inv = scale > 0 || scale < 0 ? (float)(1 / scale) : 0;
     for (int i = 0; i < K_BLOCK; i++)
         q[i] = level_of(x[i] * inv);
     put_nibbles(out + 2, q);

@@ -101,7 +101,7 @@ static double error_of(uint32_t type, const float *x, int n)
 
 /* Limits: about 2 % above what this code gives. Beside ggml's routines (v0.5.0) on 2^20 values of a
  * normal generator: Q2_K .2832 (ggml .2967), Q3_K .1480 (.1510), Q4_K .0705 (.0714), Q5_K .0347
- * (.0361), Q6_K .01755 (.01778), IQ4_NL .0748 (.0762); the others are equal. */
+ * (.0361), Q6_K .01755 (.01778); the others are equal. */
 static void errors_of_formats(void **state)
 {
     (void)state;
