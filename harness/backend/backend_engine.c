@@ -710,7 +710,7 @@ static as_code load_adapter(engine_backend *be, const be_config *config, as_err 
     g4_adapter_spec(spec, &path, &be->lora_scale);
     AS_TRY(as_buf_add(&be->lora, path));
     AS_TRY(g4_adapter_open(&be->adapter, be->model, as_buf_str(&be->lora).p, err));
-    AS_TRY(be_adapter_sha256(be->lora_sha, be->lora.p, config->cache_dir, err));
+    AS_TRY(be_model_sha256(be->lora_sha, be->lora.p, config->cache_dir, err));
     memcpy(be->model_sha, be->sha, sizeof be->sha);
     as_f64_text(scale, be->lora_scale);
     as_sha256_state *h = as_sha256_new();
@@ -735,7 +735,7 @@ static as_code load_model(engine_backend *be, const be_config *config, as_err *e
     AS_TRY(as_buf_add(&be->path, config->name));
     const g4_model_options options = {.log = config->log};
     AS_TRY(g4_model_open(&be->model, be->path.p, &options, err));
-    AS_TRY(be_file_sha256(be->sha, be->path.p, config->cache_dir, err));
+    AS_TRY(be_model_sha256(be->sha, be->path.p, config->cache_dir, err));
     const g4_info *info = g4_model_info(be->model);
     if (as_str_is_set(info->chat_template)) {
         const as_sha256 h = as_sha256_of(info->chat_template);

@@ -1,5 +1,6 @@
 #include "backend/file_hash.h"
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -63,23 +64,49 @@ as_code be_file_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_d
     return c;
 }
 
-as_code be_adapter_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err)
+/* What of a folder is the model's or adapter's: weights, configuration, tokenizer, template. */
+static bool is_part(const char *name)
 {
-    static const char *const files[] = {"adapter_config.json", "adapter_model.safetensors"};
-    if (!as_is_dir(path))
-        return be_file_sha256(hex, path, cache_dir, err);
+    static const as_str endings[] = {AS_STR_INIT(".safetensors"), AS_STR_INIT(".json"),
+                                     AS_STR_INIT(".jinja")};
+    for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++)
+        if (as_str_ends(as_str_of(name), endings[i]))
+            return true;
+    return false;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static int only_parts(const struct dirent *entry)
+{
+    return is_part(entry->d_name) ? 1 : 0;
+}
+
+/* One hash over the parts' names and hashes, by name in byte order. */
+static as_code hash_folder(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err)
+{
+    struct dirent **entries = NULL;
+    const int n = scandir(path, &entries, only_parts, by_name);
+    if (n < 0)
+        return as_fail_sys(err, "%s", path);
     as_arena a;
-    as_arena_init(&a, 1 << 16);
     as_buf all;
-    as_buf_init(&all, 1 << 10);
-    as_code c = AS_OK;
-    for (size_t i = 0; i < sizeof files / sizeof files[0] && c == AS_OK; i++) {
+    as_arena_init(&a, 0);
+    as_buf_init(&all, 0);
+    as_code c = n > 0 ? AS_OK : as_fail(err, AS_RANGE, "%s: holds no model files", path);
+    for (int i = 0; i < n; i++) {
         char one[AS_SHA256_HEX];
-        const char *file = as_path_join(&a, path, files[i]);
-        c = file != NULL ? be_file_sha256(one, file, cache_dir, err) : as_nomem(err);
+        const char *file = c == AS_OK ? as_path_join(&a, path, entries[i]->d_name) : NULL;
         if (c == AS_OK)
-            c = as_buf_printf(&all, "%s %s\n", files[i], one);
+            c = file != NULL ? be_file_sha256(one, file, cache_dir, err) : as_nomem(err);
+        if (c == AS_OK)
+            c = as_buf_printf(&all, "%s %s\n", entries[i]->d_name, one);
+        free(entries[i]);
     }
+    free(entries);
     if (c == AS_OK) {
         const as_sha256 h = as_sha256_of(as_buf_str(&all));
         as_sha256_hex(hex, &h);
@@ -87,4 +114,10 @@ as_code be_adapter_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cach
     as_buf_release(&all);
     as_arena_release(&a);
     return c;
+}
+
+as_code be_model_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err)
+{
+    return as_is_dir(path) ? hash_folder(hex, path, cache_dir, err)
+                           : be_file_sha256(hex, path, cache_dir, err);
 }

@@ -11,7 +11,8 @@
 
 as_code be_file_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err);
 
-/* Of a LoRA adapter: the file's, or of a PEFT folder one hash over those of its two files. */
-as_code be_adapter_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err);
+/* Of a model or adapter: the file's, or of a folder one hash over the names and hashes of its
+ * .safetensors, .json and .jinja files. */
+as_code be_model_sha256(char hex[AS_SHA256_HEX], const char *path, as_str cache_dir, as_err *err);
 
 #endif
