@@ -15,7 +15,8 @@ same_store() {
 }
 
 # killed NAME program…: runs "command --db FILE" to its end, then again through 20 kills at random
-# moments within a third of that time each, so that they fall all over the run.
+# moments: fourteen within an eighth of that time each, six within a half, so that they fall all over
+# the run.
 killed() {
   local name=$1 i pid kills=0 start took
   shift # a program, not a function: a function would run in a shell that is killed in its place
@@ -26,14 +27,14 @@ killed() {
   for i in $(seq 20); do
     "$@" -q --db "$work/$name.killed.db" >/dev/null 2>&1 &
     pid=$!
-    sleep "$(awk -v r=$RANDOM -v t="$took" 'BEGIN { printf "%.3f", 0.005 + r / 32768 * t / 3000 }')"
+    sleep "$(awk -v r=$RANDOM -v t="$took" -v part=$((i <= 14 ? 8 : 2)) 'BEGIN { printf "%.3f", 0.005 + r / 32768 * t / part / 1000 }')"
     if kill -9 $pid 2>/dev/null; then kills=$((kills + 1)); fi
     wait $pid 2>/dev/null
   done
   "$@" -q --db "$work/$name.killed.db" >"$work/killed.out" 2>"$work/err"
   local code=$?
   [ $code -eq $whole ] || fail "$name: exit $code after the kills, $whole without ($(head -1 "$work/err"))"
-  [ $kills -ge 5 ] || fail "$name: only $kills kills met a living process; the run is too short to prove anything"
+  [ $kills -ge 10 ] || fail "$name: only $kills kills met a living process; the run is too short to prove anything"
   same_store "$name" "$work/$name.whole.db" "$work/$name.killed.db"
   printf '%s: %d kills of a run of %d ms\n' "$name" $kills "$took"
 }
