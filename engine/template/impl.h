@@ -378,7 +378,6 @@ bool tp_unary(tp_run *r, tp_op op, tp_value a, tp_value *out);
 bool tp_compare(tp_run *r, tp_cmp op, tp_value a, tp_value b, bool *out);
 bool tp_concat(tp_run *r, const tp_value *v, size_t n, tp_value *out);
 bool tp_escape_text(tp_run *r, tp_value v, tp_value *out); /* markup-safe text of v */
-bool tp_py_mod(tp_run *r, tp_value a, tp_value b, tp_value *out);
 
 /* access.c: attributes, items, slices */
 bool tp_getattr(tp_run *r, tp_value v, tp_value name, tp_value *out);

@@ -22,11 +22,6 @@ int64_t as_wall_ns(void)
     return read_clock(CLOCK_REALTIME);
 }
 
-int64_t as_thread_cpu_ns(void)
-{
-    return read_clock(CLOCK_THREAD_CPUTIME_ID);
-}
-
 int64_t as_process_cpu_ns(void)
 {
     return read_clock(CLOCK_PROCESS_CPUTIME_ID);

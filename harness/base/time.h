@@ -8,9 +8,8 @@
  */
 #include <stdint.h>
 
-int64_t as_now_ns(void);        /* monotonic */
-int64_t as_wall_ns(void);       /* UTC since 1970-01-01 */
-int64_t as_thread_cpu_ns(void); /* CPU of the calling thread */
+int64_t as_now_ns(void);  /* monotonic */
+int64_t as_wall_ns(void); /* UTC since 1970-01-01 */
 int64_t as_process_cpu_ns(void);
 
 enum { AS_ISO_TIME = 25 };

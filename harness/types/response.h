@@ -7,8 +7,7 @@
  * holds one sentence. It is stored and shown, and never counted as a wrong answer.
  *
  * Units      tokens: -1 unknown. Times: ns since the request was handed to the backend, -1 unknown.
- * Ownership  texts belong to the backend and are valid in its callback only; as_response_copy makes
- *            a copy that lives in an arena.
+ * Ownership  texts belong to the backend and are valid in its callback only.
  */
 #include <stdint.h>
 
@@ -58,7 +57,6 @@ typedef struct as_response {
 
 /* Nothing known yet: all counts and times -1. */
 void as_response_init(as_response *r);
-as_code as_response_copy(as_response *out, const as_response *from, as_arena *keep, as_err *err);
 
 const char *as_finish_name(as_finish f); /* "stop", "length", … */
 bool as_finish_parse(as_finish *out, as_str name);
