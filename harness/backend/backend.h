@@ -24,10 +24,22 @@
 
 enum {
     BE_CAN_CHAT = 1 << 0,
-    BE_CAN_TEXT = 1 << 1,    /* plain completion of a text */
-    BE_CAN_COUNT = 1 << 2,   /* count_tokens works */
-    BE_CAN_SEED = 1 << 3,    /* same seed, same answer */
-    BE_HAS_ANSWERS = 1 << 4, /* recorded: prompts are not needed; items() lists what is there */
+    BE_CAN_TEXT = 1 << 1,        /* plain completion of a text */
+    BE_CAN_COUNT = 1 << 2,       /* count_tokens works */
+    BE_CAN_SEED = 1 << 3,        /* same seed, same answer */
+    BE_HAS_ANSWERS = 1 << 4,     /* recorded: prompts are not needed; items() lists what is there */
+    BE_CAN_IDS = 1 << 5,         /* a prompt of exact token ids */
+    BE_CAN_LOGPROBS = 1 << 6,    /* of the tokens it makes */
+    BE_CAN_SCORE = 1 << 7,       /* exact log-probabilities of any continuation */
+    BE_CAN_SCORE_FIRST = 1 << 8, /* of one token, if it is among the likeliest */
+    BE_CAN_IMAGE = 1 << 9,
+    BE_CAN_AUDIO = 1 << 10,
+    BE_CAN_THINK = 1 << 11, /* thinking can be switched */
+    BE_CAN_TOKENIZE = 1 << 12,
+    BE_CAN_RENDER = 1 << 13, /* shows the prompt its template makes */
+    BE_CAN_METRICS = 1 << 14,
+    BE_CAN_LORA = 1 << 15,
+    BE_CAN_NO_CACHE = 1 << 16,
 };
 
 typedef struct be_info {
@@ -53,8 +65,10 @@ typedef struct be_option {
 } be_option;
 
 typedef struct be_config {
-    as_str name;              /* what stands behind "scheme:" */
-    as_str cache_dir;         /* may be used for hashes of large files; empty: none */
+    as_str name;             /* what stands behind "scheme:" */
+    as_str cache_dir;        /* may be used for hashes of large files; empty: none */
+    const as_str *base_urls; /* --base-url, in order; servers only */
+    int n_base_urls;
     const be_option *options; /* -M key=value */
     int n_options;
     int n_threads; /* 0: one per core */
@@ -64,6 +78,17 @@ typedef struct be_config {
 typedef void (*be_done)(void *user, const as_request *request, const as_response *response);
 
 typedef struct be_backend be_backend;
+
+/* What a server tells of itself as a whole; NAN: not told. Counters run from its start. */
+typedef struct be_metrics {
+    double running, waiting;
+    double prompt_tokens, generated_tokens, cached_tokens; /* counters */
+    double prompt_seconds, generation_seconds;             /* counters */
+    double kv_used;                                        /* share, 0 … 1 */
+    double first_token_seconds, first_token_count;         /* sum and number */
+    double drafted, accepted;                              /* speculative tokens */
+    double model_bytes, gpu_bytes, resident_bytes;
+} be_metrics;
 
 typedef struct be_driver {
     const char *scheme; /* "engine", "replay", "null" */
@@ -84,6 +109,18 @@ typedef struct be_driver {
     as_code (*prepare)(be_backend *be, int max_total_tokens, int concurrency, as_err *err);
     as_code (*count_tokens)(be_backend *be, const as_request *request, int *n, as_err *err);
     as_code (*items)(be_backend *be, const be_item **items, size_t *n, as_err *err);
+    /* One request in flight ends as AS_FINISH_CANCELLED at the next poll; an unknown or ended job
+     * is no error. */
+    void (*cancel_one)(be_backend *be, uint64_t job);
+    /* Text to token ids by the backend's own tokenizer, waiting for it; with the tokens that its
+     * prompts begin with (BOS) if is_prompt. *ids lies in keep. */
+    as_code (*tokenize)(be_backend *be, as_str text, bool is_prompt, int32_t **ids, int *n,
+                        as_arena *keep, as_err *err);
+    /* The prompt that a chat request becomes, waiting for it. */
+    as_code (*render)(be_backend *be, const as_request *request, as_str *prompt, as_arena *keep,
+                      as_err *err);
+    /* A snapshot of the server's counters, waiting for it. */
+    as_code (*metrics)(be_backend *be, be_metrics *out, as_err *err);
 } be_driver;
 
 /* Every driver's object begins with this. */

@@ -1,7 +1,7 @@
 #include "types/response.h"
 #include "types/score.h"
 
-enum { N_FINISH = AS_FINISH_CANCELLED + 1, N_ERROR = AS_ERROR_MISSING + 1 };
+enum { N_FINISH = AS_FINISH_CANCELLED + 1, N_ERROR = AS_ERROR_UNSUPPORTED + 1 };
 
 static const char *const finish_names[N_FINISH] = {
     [AS_FINISH_UNKNOWN] = "unknown",     [AS_FINISH_STOP] = "stop",
@@ -11,11 +11,24 @@ static const char *const finish_names[N_FINISH] = {
 };
 
 static const char *const error_names[N_ERROR] = {
-    [AS_ERROR_NONE] = "none",       [AS_ERROR_TRANSPORT] = "transport",
-    [AS_ERROR_TIMEOUT] = "timeout", [AS_ERROR_RATE] = "rate",
-    [AS_ERROR_SERVER] = "server",   [AS_ERROR_REQUEST] = "request",
-    [AS_ERROR_CONTEXT] = "context", [AS_ERROR_PROTOCOL] = "protocol",
+    [AS_ERROR_NONE] = "none",
+    [AS_ERROR_TRANSPORT] = "transport",
+    [AS_ERROR_TIMEOUT] = "timeout",
+    [AS_ERROR_RATE] = "rate",
+    [AS_ERROR_SERVER] = "server",
+    [AS_ERROR_REQUEST] = "request",
+    [AS_ERROR_CONTEXT] = "context",
+    [AS_ERROR_PROTOCOL] = "protocol",
     [AS_ERROR_MISSING] = "missing",
+    [AS_ERROR_QUOTA] = "quota",
+    [AS_ERROR_AUTH] = "auth",
+    [AS_ERROR_NOT_FOUND] = "not_found",
+    [AS_ERROR_UNSUPPORTED] = "unsupported",
+};
+
+static const char *const dropped_names[AS_N_DROPPED] = {
+    "seed",     "top_k",    "min_p", "stop", "think",      "think_budget",
+    "logprobs", "no_cache", "media", "lora", "ignore_eos", "top_p",
 };
 
 static const char *const verdict_names[AS_N_VERDICTS] = {
@@ -49,9 +62,16 @@ void as_response_init(as_response *r)
         .cached_tokens = -1,
         .queue_ns = -1,
         .connect_ns = -1,
+        .first_byte_ns = -1,
         .first_token_ns = -1,
+        .first_answer_ns = -1,
+        .last_token_ns = -1,
         .total_ns = -1,
         .client_cpu_ns = -1,
+        .server_queue_ns = -1,
+        .server_prompt_ns = -1,
+        .server_generation_ns = -1,
+        .server_load_ns = -1,
     };
 }
 
@@ -67,6 +87,11 @@ bool as_finish_parse(as_finish *out, as_str name)
         return false;
     *out = (as_finish)i;
     return true;
+}
+
+const char *as_dropped_name(int bit)
+{
+    return name_of(dropped_names, AS_N_DROPPED, bit);
 }
 
 const char *as_error_kind_name(as_error_kind k)
