@@ -195,8 +195,10 @@ def adapters():
     yield "gguf_huge_rank", adapter(0, [(q + "a", [1, 5000]), (q + "b", [5000, 1])])
     yield "gguf_norm", adapter(0, [("blk.0.attn_norm.weight.lora_a", [32, 1]),
                                    ("blk.0.attn_norm.weight.lora_b", [1, 32])])
-    yield "gguf_embedding", adapter(0, [("token_embd.weight.lora_a", [300, 2]),
+    yield "gguf_embedding", adapter(0, [("token_embd.weight.lora_a", [2, 300]),
                                         ("token_embd.weight.lora_b", [2, 32])])
+    yield "gguf_embedding_untransposed", adapter(0, [("token_embd.weight.lora_a", [300, 2]),
+                                                     ("token_embd.weight.lora_b", [2, 32])])
     base = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
     config = {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"]}
     t = [(base + "A.weight", [2, 32]), (base + "B.weight", [64, 2])]
@@ -212,7 +214,13 @@ def adapters():
     yield "peft_alone", peft(0, config, t[1:])
     yield "peft_no_module", peft(0, config, [(n.replace("q_proj", "z_proj"), s) for n, s in t])
     e = "base_model.model.model.embed_tokens.lora_embedding_"
-    yield "peft_embedding", peft(0, config, [(e + "A", [2, 300]), (e + "B", [32, 2])])
+    t = [(e + "A", [2, 300]), (e + "B", [32, 2])]
+    yield "peft_embedding", peft(0, {**config, "peft_version": "0.19.1"}, t)
+    yield "peft_embedding_of_no_version", peft(0, config, t)
+    linear = [(n.replace("embedding_", "") + ".weight", s) for n, s in t]
+    yield "peft_embedding_as_matrix", peft(0, config, linear)
+    matrix = [(n.replace("embed_tokens", "layers.0.self_attn.q_proj"), s) for n, s in t]
+    yield "peft_matrix_as_embedding", peft(0, config, matrix)
     x = "base_model.model.model.layers.0.experts."
     yield "peft_experts", peft(1, {**config, "r": 1}, [(x + "lora_A.weight", [16, 24]),
                                                       (x + "lora_B.weight", [64, 16])])

@@ -205,8 +205,8 @@ static void configs_that_lie(void **state)
 static const row adapters[] = {
     {"gguf_alone", ": blk.0.attn_q.weight.lora_a has no partner blk.0.attn_q.weight.lora_b"},
     {"gguf_alora", ": adapter.type is \"alora\", want \"lora\""},
-    {"gguf_embedding", ": token_embd.weight.lora_a changes the embedding table, which this engine "
-                       "does not adapt; train the adapter without embed_tokens"},
+    {"gguf_embedding", ""},
+    {"gguf_embedding_untransposed", ": token_embd.weight.lora_a has rank 300, its partner 2"},
     {"gguf_far_layer", ": blk.77.attn_q.weight.lora_a is of a layer this model has not (it has 2): "
                        "the adapter is for another model"},
     {"gguf_gemma3", ": general.architecture is \"gemma3\", want \"gemma4\""},
@@ -225,9 +225,16 @@ static const row adapters[] = {
                    "strength (alpha over rank) of 5e+299"},
     {"peft_dora", "/adapter_config.json: \"use_dora\" is set: this engine does not run DoRA; merge "
                   "the adapter into the model or train it without"},
-    {"peft_embedding",
-     ": base_model.model.model.embed_tokens.lora_embedding_A changes an embedding table, which "
-     "this engine does not adapt; train the adapter without embed_tokens"},
+    {"peft_embedding", ""},
+    {"peft_embedding_of_no_version",
+     ": base_model.model.model.embed_tokens.lora_embedding_A changes the embedding table, and "
+     "adapter_config.json does not state \"peft_version\", which decides whether sqrt(width) "
+     "multiplies the change"},
+    {"peft_embedding_as_matrix", ": base_model.model.model.embed_tokens.lora_A.weight is for a "
+                                 "matrix, but its module is an embedding table"},
+    {"peft_matrix_as_embedding",
+     ": base_model.model.model.layers.0.self_attn.q_proj.lora_embedding_A is for an embedding "
+     "table, but its module is none"},
     {"peft_experts",
      ": base_model.model.model.layers.0.experts.lora_A.weight and its partner are for 24 and 64 "
      "elements, which fits neither gate_up_proj nor down_proj of this model"},
