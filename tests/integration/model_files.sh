@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # assay model convert and quantize: a folder, a file, a smaller file, each with its logits; wrong input
 # leaves nothing behind. With AS_SHARED and AS_XLLAMACPP_PYTHON (a Python with xllamacpp, numpy) also
-# what llama.cpp makes of the files.
+# what llama.cpp makes of the files; with AS_LLAMA_LIB (see tests/tools/peer_quantize.py) whether its own
+# quantiser writes the same.
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 folder=$AS_FIXTURES/engine/folder
@@ -90,5 +91,16 @@ if [ -n "${AS_XLLAMACPP_PYTHON:-}" ] && [ -n "${AS_SHARED:-}" ]; then
   cat "$work/peer"
 else
   skip "llama.cpp: set AS_XLLAMACPP_PYTHON to a Python with xllamacpp, and AS_SHARED"
+fi
+# The same bytes as its quantiser's: of the tiny model every recipe, of the real one the mixed ones.
+if [ -n "${AS_XLLAMACPP_PYTHON:-}" ] && [ -n "${AS_LLAMA_LIB:-}" ]; then
+  peer=$(dirname "${BASH_SOURCE[0]}")/../tools/peer_quantize.py
+  "$AS_XLLAMACPP_PYTHON" "$peer" "$AS_PROGRAM" "$work/F32.gguf" --bytes >"$work/peer" 2>&1 || fail "llama.cpp's quantiser: $(cat "$work/peer")"
+  if [ -n "${AS_MODEL_GEMMA3:-}" ]; then
+    "$AS_XLLAMACPP_PYTHON" "$peer" "$AS_PROGRAM" "$AS_MODEL_GEMMA3" --bytes --recipes "Q2_K Q3_K_M Q4_K_S Q5_K_M" >>"$work/peer" 2>&1 || fail "llama.cpp's quantiser: $(cat "$work/peer")"
+  fi
+  cat "$work/peer"
+else
+  skip "llama.cpp's quantiser: set AS_LLAMA_LIB to the folder of libllama.so, and AS_XLLAMACPP_PYTHON"
 fi
 finish
