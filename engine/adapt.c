@@ -117,6 +117,28 @@ as_code g4_seq_set_adapter(g4_session *s, int seq, const g4_adapter *a, double s
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+void g4_adapt_embed(const g4_pass *p, int row, float *x)
+{
+    const choice *of = &p->s->adapt->of[p->rows[row].seq];
+    if (of->adapter == NULL)
+        return;
+    const g4_lora *l = g4_adapter_lora(of->adapter, 0, G4_SLOT_EMBEDDING);
+    if (l->a == NULL)
+        return;
+    const float scale = l->scale * of->scale;
+    const float *u = l->a + (size_t)p->rows[row].token * (size_t)l->rank;
+    for (int o = 0; o < l->n_out; o += G4_PANEL) {
+        const int width = l->n_out - o < G4_PANEL ? l->n_out - o : G4_PANEL;
+        const float *b = g4_lora_b(l, 0, o);
+        float sum[G4_PANEL] = {0};
+        for (int k = 0; k < l->rank; k++)
+            for (int j = 0; j < width; j++)
+                sum[j] += u[k] * b[(size_t)k * (size_t)width + (size_t)j];
+        for (int j = 0; j < width; j++)
+            x[o + j] += scale * sum[j];
+    }
+}
+
 typedef struct task {
     const g4_compute *cx;
     const g4_adapt *adapt;

@@ -71,6 +71,8 @@ static void embed_rows(void *user, int thread, int64_t begin, int64_t end)
         const g4_row *row = &p->rows[r];
         float *x = s->b.x + r * D;
         s->compute.ops->dequant(x, m->type, m->data + (size_t)row->token * m->row_bytes, D);
+        if (p->is_adapted)
+            g4_adapt_embed(p, (int)r, x);
         for (int i = 0; i < D; i++)
             x[i] *= factor;
         angles(s->b.cos_full + r * full, s->b.sin_full + r * full, s->freq_full, full, row->pos);
