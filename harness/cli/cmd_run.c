@@ -247,6 +247,12 @@ static as_code print_prompts(const run_plan *plan, as_err *err)
 /* ---- the run ------------------------------------------------------------------------------------
  */
 
+static void tell_memory(const be_info *info)
+{
+    if (info->memory.n != 0)
+        (void)fprintf(stderr, "assay: memory: %.*s\n", AS_ARG(info->memory));
+}
+
 static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db, cli_env *env,
                          run_outcome *out, as_err *err)
 {
@@ -261,6 +267,7 @@ static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db,
         .cancel = env->cancel,
         .tick = cli_progress_tick,
         .tick_user = &progress,
+        .ready = f->quiet ? NULL : tell_memory,
     };
     return run_execute(plan, &how, out, err);
 }
@@ -448,7 +455,8 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .kind = CLI_LIST,
          .value = &f.model_options,
          .shown = "KEY=VALUE",
-         .help = "for the backend: engine has precision=auto|f32, ctx=N, lora=ADAPTER[:SCALE]"},
+         .help = "for the backend: engine has precision=auto|f32, kv=f32|f16|q8_0, ctx=N, "
+                 "memory=BYTES, lora=ADAPTER[:SCALE]"},
         {.name = "threads",
          .kind = CLI_INT,
          .value = &f.threads,
