@@ -42,6 +42,12 @@ void g4_adapt_free(g4_adapt *adapt)
     free(adapt);
 }
 
+const g4_adapter *g4_adapt_of(const g4_adapt *adapt, int seq, float *scale)
+{
+    *scale = adapt != NULL ? adapt->of[seq].scale : 0;
+    return adapt != NULL ? adapt->of[seq].adapter : NULL;
+}
+
 void g4_adapt_clear(g4_adapt *adapt, int seq)
 {
     if (adapt != NULL)

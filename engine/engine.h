@@ -175,6 +175,26 @@ as_code g4_seq_fork(g4_session *s, int from, int n_tokens, int *seq, as_err *err
 void g4_seq_free(g4_session *s, int seq);
 int g4_seq_length(const g4_session *s, int seq); /* rows it holds */
 
+/* ---- states ---------------------------------------------------------------------------------- */
+
+enum { G4_MAX_NOTE = 1 << 26 };
+
+/* All that a sequence holds, as bytes of one version, the same on every machine; `note` is the
+ * caller's (up to G4_MAX_NOTE bytes), kept as it is: the ids, for instance. A sequence that was
+ * restored in a session of the same model, precision, kind of cache and adapter goes on with the bits
+ * of the one that was saved (by the same kernels). What does not fit, is cut off or damaged is refused
+ * with a sentence, and the sequence stays empty. */
+int64_t g4_state_bytes(const g4_session *s, int seq, size_t note_bytes); /* 0: holds no rows */
+/* Appends to out, whose limit must leave room. */
+as_code g4_state_save(const g4_session *s, int seq, as_str note, as_buf *out, as_err *err);
+/* The file appears when it is whole. */
+as_code g4_state_save_file(const g4_session *s, int seq, as_str note, const char *path,
+                           as_err *err);
+/* Into a sequence that is alive, empty, and has its adapter. *note lies within state. */
+as_code g4_state_load(g4_session *s, int seq, as_str state, as_str *note, as_err *err);
+/* Appends the note. */
+as_code g4_state_load_file(g4_session *s, int seq, const char *path, as_buf *note, as_err *err);
+
 /* ---- adapters -------------------------------------------------------------------------------- */
 
 typedef struct g4_adapter g4_adapter;

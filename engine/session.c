@@ -14,7 +14,6 @@ enum {
     MAX_BATCH = 1 << 14,
     MAX_SEQS = 1 << 12,
     MAX_THREADS = 256,
-    MAX_POSITION = 1 << 24, /* f32 counts exactly up to here; a sequence may start anywhere */
 };
 
 /* ---- options and memory ---------------------------------------------------------------------- */
@@ -335,9 +334,9 @@ static as_code check_rows(g4_session *s, const g4_row *rows, int n_rows, as_err 
         if (row->token < 0 || row->token >= c->n_vocab)
             return as_fail(err, AS_RANGE, "decode: row %d: token %d, want 0 to %d", r, row->token,
                            c->n_vocab - 1);
-        if (row->pos < 0 || row->pos >= MAX_POSITION)
+        if (row->pos < 0 || row->pos >= G4_MAX_POSITION)
             return as_fail(err, AS_RANGE, "decode: row %d: position %d, want 0 to %d", r, row->pos,
-                           MAX_POSITION - 1);
+                           G4_MAX_POSITION - 1);
         const int held = g4_kv_seq_rows(s->kv, row->seq);
         const int new_rows = s->seq_rows[row->seq];
         if (new_rows == 0)

@@ -75,6 +75,9 @@ struct g4_session {
     void *on_route_user;
 };
 
+/* f32 counts exactly up to here; a sequence may start anywhere below. */
+enum { G4_MAX_POSITION = 1 << 24 };
+
 /* One pass through the model. */
 typedef struct g4_pass {
     g4_session *s;
