@@ -184,8 +184,8 @@ as_code g4_check_memory(const g4_model *m, const g4_session_options *o, as_err *
     char fits[256];
     say_what_fits(fits, sizeof fits, m, o, have);
     return as_fail(err, AS_RANGE,
-                   "memory: %d × %d positions take %.3f GB of %s cache (%.3f full + %.3f sliding "
-                   "layers) + %.3f GB of buffers = %.3f GB, but %.3f GB are %s; would fit: %s",
+                   "memory: %d × %d positions take %.4g GB of %s cache (%.4g full + %.4g sliding "
+                   "layers) + %.4g GB of buffers = %.4g GB, but %.4g GB are %s; would fit: %s",
                    p.n_seqs, p.n_ctx, (double)p.kv_bytes / 1e9, g4_kv_name(p.kv),
                    (double)p.kv_full_bytes / 1e9, (double)p.kv_sliding_bytes / 1e9,
                    (double)p.scratch_bytes / 1e9, (double)(p.kv_bytes + p.scratch_bytes) / 1e9,
@@ -196,8 +196,8 @@ void g4_memory_text(const g4_memory *m, as_buf *out)
 {
     (void)as_buf_printf(
         out,
-        "weights %.3f GB (mapped) + cache %.3f GB (%s, %d × %d positions: %.3f full + %.3f sliding "
-        "layers) + buffers %.3f GB = %.3f GB",
+        "weights %.4g GB (mapped) + cache %.4g GB (%s, %d × %d positions: %.4g full + %.4g sliding "
+        "layers) + buffers %.4g GB = %.4g GB",
         (double)m->weights_bytes / 1e9, (double)m->kv_bytes / 1e9, g4_kv_name(m->kv), m->n_seqs,
         m->n_ctx, (double)m->kv_full_bytes / 1e9, (double)m->kv_sliding_bytes / 1e9,
         (double)m->scratch_bytes / 1e9,

@@ -49,6 +49,13 @@ void cli_engine_close(cli_engine *e);
 as_code cli_engine_say(cli_engine *e, const int32_t *prompt, int n_prompt,
                        const g4_sampling *sampling, int64_t max_tokens, as_buf *said, as_err *err);
 
+/* A prompt's cache on disk: the state of the sequence, with the n ids that made it. Loading fails
+ * unless the prompt goes on from all of them; *n_held says how many they are. */
+as_code cli_state_save(const cli_engine *e, const char *path, const int32_t *ids, int n,
+                       as_err *err);
+as_code cli_state_load(cli_engine *e, const char *path, const int32_t *prompt, int n_prompt,
+                       int *n_held, as_err *err);
+
 /* What a session of these options takes, as one line on standard error. */
 void cli_tell_memory(const g4_memory *m);
 /* The same, and the weights by type, into an object that is open. */

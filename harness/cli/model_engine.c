@@ -451,6 +451,7 @@ int model_perplexity(cli_env *env, int argc, char **argv)
 
 typedef struct generation {
     int64_t n;
+    const char *load_state, *save_state; /* files or NULL */
     bool ignore_eos;
     g4_sampling sampling;
     int32_t *ids; /* [n] */
@@ -483,7 +484,18 @@ static as_code generate(cli_engine *e, const int32_t *prompt, int n_prompt, gene
     if (sampler == NULL)
         return as_nomem(err);
     g4_result r = {0};
-    as_code c = feed(e, prompt, n_prompt, 0, WANT_LAST, keep_result, &r, err);
+    int n_held = 0; /* ids that the sequence holds already */
+    as_code c = AS_OK;
+    if (g->load_state != NULL)
+        c = cli_state_load(e, g->load_state, prompt, n_prompt, &n_held, err);
+    if (c == AS_OK && g->save_state != NULL && n_prompt - 1 > n_held) {
+        c = feed(e, prompt + n_held, n_prompt - 1 - n_held, n_held, WANT_NONE, NULL, NULL, err);
+        n_held = n_prompt - 1;
+    }
+    if (c == AS_OK && g->save_state != NULL)
+        c = cli_state_save(e, g->save_state, prompt, n_held, err);
+    if (c == AS_OK)
+        c = feed(e, prompt + n_held, n_prompt - n_held, n_held, WANT_LAST, keep_result, &r, err);
     g->finish = "length";
     while (c == AS_OK && g->n_ids < g->n) {
         const int32_t id = g4_sample(sampler, r.logits, info->n_vocab, NULL);
@@ -669,6 +681,16 @@ int model_generate(cli_env *env, int argc, char **argv)
          .min = 1,
          .max = 1 << 20,
          .alias = "max-tokens"},
+        {.name = "save-state",
+         .kind = CLI_TEXT,
+         .value = &g.save_state,
+         .shown = "FILE",
+         .help = "keep what the prompt without its last id left in the cache, for --load-state"},
+        {.name = "load-state",
+         .kind = CLI_TEXT,
+         .value = &g.load_state,
+         .shown = "FILE",
+         .help = "do not compute that part again: the prompt must begin with the saved ids"},
         {.name = "ignore-eos",
          .kind = CLI_BOOL,
          .value = &g.ignore_eos,
