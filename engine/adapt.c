@@ -42,6 +42,12 @@ void g4_adapt_free(g4_adapt *adapt)
     free(adapt);
 }
 
+const g4_adapter *g4_adapt_of(const g4_adapt *adapt, int seq, float *scale)
+{
+    *scale = adapt != NULL ? adapt->of[seq].scale : 0;
+    return adapt != NULL ? adapt->of[seq].adapter : NULL;
+}
+
 void g4_adapt_clear(g4_adapt *adapt, int seq)
 {
     if (adapt != NULL)
@@ -179,8 +185,9 @@ static void up_items(void *user, int thread, int64_t begin, int64_t end)
         const int o = (int)(i % t->steps) * G4_PANEL;
         const int width = l->n_out - o < G4_PANEL ? l->n_out - o : G4_PANEL;
         float sum[SPAN_ROWS * G4_PANEL] = {0};
-        t->cx->ops->weigh(sum, t->adapt->u + (size_t)g->row * stride, stride, g->n,
-                          g4_lora_b(l, t->job->mat, o), l->rank, width);
+        t->cx->ops->weigh(sum, t->adapt->u + (size_t)g->row * stride, stride, g->n, K_F32,
+                          (const uint8_t *)(const void *)g4_lora_b(l, t->job->mat, o), l->rank,
+                          width);
         for (int r = 0; r < g->n; r++) {
             const float scale = l->scale * t->adapt->row_scale[g->row + r];
             float *y = t->job->y + (size_t)(t->first + g->row + r) * t->job->y_stride + o;
