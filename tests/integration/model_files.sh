@@ -65,6 +65,8 @@ expect 2 'model-00002-of-00002' assay model convert "$work/cut" "$work/new.gguf"
 expect 2 'model-00002-of-00002' assay model quantize "$work/cut" "$work/new.gguf" Q8_0
 expect 2 'model-00001-of-00002' assay model convert "$work/lone" "$work/new.gguf"
 expect 2 'short.gguf' assay model quantize "$work/short.gguf" "$work/new.gguf" Q8_0
+expect 2 'tokenizer.ggml.model' assay model quantize "$AS_FIXTURES/../fuzz/corpus/fuzz_model/right_gemma4" "$work/new.gguf" Q8_0
+expect 2 'blk.1.attn_q.weight' assay model quantize "$AS_FIXTURES/../fuzz/corpus/fuzz_model/no_query" "$work/new.gguf" Q8_0
 expect 2 'exists already' assay model convert "$folder" "$work/taken.gguf"
 expect 2 'exists already' assay model quantize "$work/F32.gguf" "$work/taken.gguf" Q8_0
 expect 2 'exists already' assay model quantize "$work/F32.gguf" "$work/F32.gguf" Q8_0
