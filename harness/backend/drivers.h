@@ -3,7 +3,7 @@
 /* drivers.h — the drivers this folder offers; each one's file opens with what it does. */
 #include "backend/backend.h"
 
-extern const be_driver be_engine; /* backend_engine.c: the built-in engine */
+extern const be_driver be_engine; /* engine/: the built-in engine */
 extern const be_driver be_replay; /* backend_replay.c: recorded answers */
 extern const be_driver be_null;   /* backend_null.c: answers from a script */
 

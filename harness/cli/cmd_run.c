@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "cli/backend_flags.h"
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "cli/progress.h"
@@ -13,27 +14,13 @@ enum { DEFAULT_J_ENGINE = 4, DEFAULT_J_RECORDED = 256, DEFAULT_J = 16, MAX_J = 4
 
 /* The flags of the command, as typed. */
 typedef struct run_flags {
-    const char *model, *limit, *connections, *db, *format, *config, *think;
-    cli_list suites, sample_ids, model_options;
+    cli_backend_flags backend;
+    const char *limit, *connections, *db, *format, *config, *think;
+    cli_list suites, sample_ids;
     int64_t repeats, num_fewshot, max_tokens, reasoning_tokens, seed, max_tries, retry_ms, top_k;
-    int64_t threads;
     double temperature, top_p, min_p, fail_on_error;
     bool dry_run, fresh, quiet, show_prompt;
 } run_flags;
-
-static as_code parse_model_options(const run_flags *f, be_option **out, as_arena *keep, as_err *err)
-{
-    *out = as_new(keep, be_option, f->model_options.n);
-    if (*out == NULL)
-        return as_nomem(err);
-    for (int i = 0; i < f->model_options.n; i++) {
-        be_option *o = &(*out)[i];
-        if (!as_str_cut(f->model_options.item[i], '=', &o->key, &o->value))
-            return as_fail(err, AS_RANGE, "-M %.*s: want key=value",
-                           AS_ARG(f->model_options.item[i]));
-    }
-    return AS_OK;
-}
 
 /* "smoke" stands for all smoke suites. */
 static as_code expand_suites(const run_flags *f, as_str **out, int *n, as_arena *keep, as_err *err)
@@ -91,7 +78,7 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         .scorers = cli_scorers,
         .backend = be,
         .model_spec = model->spec,
-        .n_model_options = f->model_options.n,
+        .n_model_options = f->backend.options.n,
         .data_root = env->data_dir,
         .sample_ids = f->sample_ids.item,
         .n_sample_ids = f->sample_ids.n,
@@ -106,7 +93,7 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         .log = &env->log,
     };
     be_option *options = NULL;
-    AS_TRY(parse_model_options(f, &options, env->keep, err));
+    AS_TRY(cli_backend_options(&options, &f->backend, env->keep, err));
     o->model_options = options;
     AS_TRY(expand_suites(f, &names, &o->n_suite_names, env->keep, err));
     o->suite_names = names;
@@ -114,22 +101,6 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         AS_TRY(run_limit_parse(&o->limit, as_str_of(f->limit), err));
     AS_TRY(parse_think(&o->think, f->think, err));
     return parse_connections(&o->concurrency, f->connections, model->driver, err);
-}
-
-static as_code open_backend(be_backend **out, const run_flags *f, const cli_model *model,
-                            cli_env *env, as_err *err)
-{
-    be_option *options = NULL;
-    AS_TRY(parse_model_options(f, &options, env->keep, err));
-    const be_config config = {
-        .name = model->name,
-        .cache_dir = as_str_of(env->cache_dir),
-        .options = options,
-        .n_options = f->model_options.n,
-        .n_threads = (int)f->threads,
-        .log = &env->log,
-    };
-    return model->driver->open(out, &config, err);
 }
 
 static void warn_of_unknown(const run_plan *plan, const cli_env *env)
@@ -318,13 +289,12 @@ static as_code run_all(const run_flags *f, cli_env *env, int *code, as_err *err)
 {
     cli_format format;
     AS_TRY(cli_format_parse(&format, f->format, err));
-    if (f->model == NULL || f->suites.n == 0)
+    if (f->backend.model == NULL || f->suites.n == 0)
         return as_fail(err, AS_RANGE,
                        "usage: assay run -m MODEL -t SUITES; `assay run --help` lists the flags");
     cli_model model;
-    AS_TRY(cli_model_parse(&model, f->model, env, err));
     be_backend *be = NULL;
-    AS_TRY(open_backend(&be, f, &model, env, err));
+    AS_TRY(cli_backend_open(&be, &model, &f->backend, env, err));
     run_options options;
     run_plan plan;
     as_code c = fill_options(&options, f, &model, be, env, err);
@@ -355,12 +325,7 @@ int cmd_run(cli_env *env, int argc, char **argv)
         .retry_ms = 500,
     };
     cli_flag flags[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = CLI_TEXT,
-         .value = &f.model,
-         .shown = "MODEL",
-         .help = "GGUF file, fetched model, or scheme:name (engine: replay: null:)"},
+        CLI_BACKEND_FLAGS(&f.backend),
         {.name = "tasks",
          .letter = 't',
          .kind = CLI_LIST,
@@ -443,19 +408,6 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .help = "each request's own seed derives from it (default 0)",
          .min = 0,
          .max = INT64_MAX},
-        {.name = "model-option",
-         .letter = 'M',
-         .kind = CLI_LIST,
-         .value = &f.model_options,
-         .shown = "KEY=VALUE",
-         .help = "for the backend: engine has precision=auto|f32, ctx=N, lora=ADAPTER[:SCALE]"},
-        {.name = "threads",
-         .kind = CLI_INT,
-         .value = &f.threads,
-         .shown = "N",
-         .help = "compute threads of the engine (default: one per core)",
-         .min = 1,
-         .max = 1024},
         {.name = "db",
          .kind = CLI_TEXT,
          .value = &f.db,

@@ -17,6 +17,7 @@ const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, NULL};
 
 const cli_command cli_commands[] = {
     {"run", "ask a model the questions of suites, score and store every answer", cmd_run},
+    {"loglikelihood", "how likely a model finds given continuations", cmd_loglikelihood},
     {"score", "score a run's stored answers again", cmd_score},
     {"report", "write tables and plots of runs into a folder", cmd_report},
     {"ls", "list runs, suites, scorers or backends", cmd_ls},
