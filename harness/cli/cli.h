@@ -41,7 +41,8 @@ typedef struct cli_env {
     as_log log;
     as_arena *keep; /* lives as long as the program */
     const volatile sig_atomic_t *cancel;
-    int argc; /* the whole command line, for provenance */
+    const char *(*variable)(const char *name); /* of the environment; NULL: not set */
+    int argc;                                  /* the whole command line, for provenance */
     char **argv;
 } cli_env;
 
@@ -104,6 +105,8 @@ int cmd_db(cli_env *env, int argc, char **argv);
 int cmd_data(cli_env *env, int argc, char **argv);
 int cmd_model(cli_env *env, int argc, char **argv);
 int cmd_loglikelihood(cli_env *env, int argc, char **argv);
+int cmd_mock(cli_env *env, int argc, char **argv);
+int cmd_serve(cli_env *env, int argc, char **argv);
 int cmd_doctor(cli_env *env, int argc, char **argv);
 
 #endif

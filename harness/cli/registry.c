@@ -25,6 +25,8 @@ const cli_command cli_commands[] = {
     {"db", "check or export the database", cmd_db},
     {"data", "list, import or verify datasets", cmd_data},
     {"model", "tokenize, generate, logits, perplexity, info", cmd_model},
+    {"serve", "a model behind an HTTP interface as OpenAI has it", cmd_serve},
+    {"mock", "a scripted server that answers and fails as real ones do", cmd_mock},
     {"doctor", "what this machine and build can do", cmd_doctor},
     {NULL, NULL, NULL},
 };
