@@ -14,7 +14,7 @@ enum { DEFAULT_J_ENGINE = 4, DEFAULT_J_RECORDED = 256, DEFAULT_J = 16, MAX_J = 4
 /* The flags of the command, as typed. */
 typedef struct run_flags {
     const char *model, *limit, *connections, *db, *format, *config, *think;
-    cli_list suites, sample_ids, model_options;
+    cli_list suites, sample_ids, model_options, base_urls;
     int64_t repeats, num_fewshot, max_tokens, reasoning_tokens, seed, max_tries, retry_ms, top_k;
     int64_t threads;
     double temperature, top_p, min_p, fail_on_error;
@@ -124,6 +124,9 @@ static as_code open_backend(be_backend **out, const run_flags *f, const cli_mode
     const be_config config = {
         .name = model->name,
         .cache_dir = as_str_of(env->cache_dir),
+        .base_urls = f->base_urls.item,
+        .n_base_urls = f->base_urls.n,
+        .env = env->env,
         .options = options,
         .n_options = f->model_options.n,
         .n_threads = (int)f->threads,
@@ -360,7 +363,12 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .kind = CLI_TEXT,
          .value = &f.model,
          .shown = "MODEL",
-         .help = "GGUF file, fetched model, or scheme:name (engine: replay: null:)"},
+         .help = "GGUF file, fetched model, or scheme:name (`assay ls backends`)"},
+        {.name = "base-url",
+         .kind = CLI_LIST,
+         .value = &f.base_urls,
+         .shown = "URL",
+         .help = "where the server is; several share the requests of the run"},
         {.name = "tasks",
          .letter = 't',
          .kind = CLI_LIST,
@@ -448,7 +456,8 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .kind = CLI_LIST,
          .value = &f.model_options,
          .shown = "KEY=VALUE",
-         .help = "for the backend: engine has precision=auto|f32, ctx=N, lora=ADAPTER[:SCALE]"},
+         .help = "for the backend: engine has precision=auto|f32, ctx=N, lora=ADAPTER[:SCALE]; "
+                 "servers profile=, key_env=, rpm=, timeout= …"},
         {.name = "threads",
          .kind = CLI_INT,
          .value = &f.threads,
