@@ -34,6 +34,7 @@ static void load(void)
     FIND(version_info);
     FIND(easy_init);
     FIND(easy_cleanup);
+    FIND(easy_reset);
     FIND(easy_setopt);
     FIND(easy_getinfo);
     FIND(easy_strerror);

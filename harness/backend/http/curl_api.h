@@ -17,6 +17,7 @@ typedef struct ht_curl {
     __typeof__(curl_version_info) *version_info;
     __typeof__(curl_easy_init) *easy_init;
     __typeof__(curl_easy_cleanup) *easy_cleanup;
+    __typeof__(curl_easy_reset) *easy_reset;
     CURLcode (*easy_setopt)(CURL *easy, CURLoption option, ...);
     CURLcode (*easy_getinfo)(CURL *easy, CURLINFO info, ...);
     __typeof__(curl_easy_strerror) *easy_strerror;

@@ -99,8 +99,6 @@ static bool take_data(ht_job *job, as_str bytes)
     const as_code c = ht_sse_feed(&job->sse, bytes, &err);
     if (c != AS_OK && c != AS_CANCELLED)
         ht_job_fail(job, AS_ERROR_PROTOCOL, "%s", err.text);
-    if (c == AS_OK)
-        ht_job_tell(job);
     return c == AS_OK && !job->is_cancelled;
 }
 

@@ -197,7 +197,7 @@ void ht_error_parse(ht_error *out, int status, as_str head, as_str body, int64_t
     if (as_json_parse(&tree, as_str_trim(body), NULL) == AS_OK)
         read_fields(&f, tree);
     if (f.message.n == 0 && tree == NULL)
-        f.message = as_str_sub(body, 0, HT_MAX_ERROR_TEXT);
+        f.message = as_str_sub(body, 0, HT_MAX_ERROR_TEXT + 4); /* cut at a character later */
     out->status = effective_status(&f, status);
     class_by_status(out);
     if (f.has_context_counts)

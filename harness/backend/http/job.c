@@ -34,7 +34,10 @@ static bool on_event(void *user, as_str name, as_str data)
         }
     }
     as_json_free(tree);
-    return job->r.finish != AS_FINISH_ERROR;
+    if (job->r.finish == AS_FINISH_ERROR)
+        return false;
+    ht_job_tell(job);
+    return !job->is_cancelled;
 }
 
 ht_job *ht_job_new(ht_driver *d, const as_request *rq)

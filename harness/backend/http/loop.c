@@ -35,12 +35,14 @@ struct ht_call {
     const ht_headers *headers; /* the same */
     int connect_ms;
     bool is_post;
-    int at; /* place among the active, -1: pooled */
+    bool is_fresh; /* the easy handle has no options yet */
+    int at;        /* place among the active, -1: pooled */
     int status;
     bool has_progress;
     ht_end failure; /* HT_END_REPLY: none of our own */
     int64_t started_ns, first_byte_ns, last_byte_ns;
-    char message[CURL_ERROR_SIZE];
+    char message[CURL_ERROR_SIZE]; /* libcurl's */
+    char reason[CURL_ERROR_SIZE];  /* ours, for failure */
 };
 
 struct ht_loop {
@@ -126,7 +128,7 @@ static size_t on_write(char *p, size_t size, size_t n, void *user)
         if (!is_good)
             return bytes.n; /* of an error its beginning is enough */
         call->failure = HT_END_TOO_LARGE;
-        (void)snprintf(call->message, sizeof call->message,
+        (void)snprintf(call->reason, sizeof call->reason,
                        "the reply has more than the %zu bytes allowed", max);
         return CURL_WRITEFUNC_ERROR;
     }
@@ -174,31 +176,37 @@ static void call_free(ht_call *call)
     free(call);
 }
 
+/* The options that all calls share. */
+static bool set_constants(ht_call *call)
+{
+    const ht_curl *curl = call->loop->curl;
+    CURL *e = call->easy;
+    return curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_TCP_NODELAY, 1L) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_BUFFERSIZE, (long)READ_BUFFER) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_PIPEWAIT, 1L) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_HEADERDATA, call) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_WRITEDATA, call) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_PRIVATE, call) == CURLE_OK &&
+           curl->easy_setopt(e, CURLOPT_ERRORBUFFER, call->message) == CURLE_OK;
+}
+
 static ht_call *call_new(ht_loop *loop)
 {
-    const ht_curl *curl = loop->curl;
     ht_call *call = calloc(1, sizeof *call);
     if (call == NULL)
         return NULL;
     call->loop = loop;
     call->at = -1;
-    call->connect_ms = -1;
     as_buf_init(&call->head, HT_MAX_HEAD);
     as_buf_init(&call->body, 0);
     as_buf_init(&call->url, 0);
-    call->easy = curl->easy_init();
-    CURL *e = call->easy;
-    if (e == NULL || curl->easy_setopt(e, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_TCP_NODELAY, 1L) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https") != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_BUFFERSIZE, (long)READ_BUFFER) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_PIPEWAIT, 1L) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_HEADERFUNCTION, on_header) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_HEADERDATA, call) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_WRITEFUNCTION, on_write) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_WRITEDATA, call) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_PRIVATE, call) != CURLE_OK ||
-        curl->easy_setopt(e, CURLOPT_ERRORBUFFER, call->message) != CURLE_OK) {
+    call->easy = loop->curl->easy_init();
+    call->is_fresh = true;
+    if (call->easy == NULL) {
         call_free(call);
         return NULL;
     }
@@ -211,6 +219,14 @@ static as_code set_up(ht_call *call, const ht_spec *spec, as_err *err)
     const ht_curl *curl = call->loop->curl;
     CURL *e = call->easy;
     CURLcode c = CURLE_OK;
+    if (call->is_fresh) {
+        if (!set_constants(call))
+            return as_nomem(err);
+        as_buf_reset(&call->url);
+        call->headers = NULL;
+        call->connect_ms = -1;
+        call->is_post = call->is_fresh = false;
+    }
     if (!as_str_eq_z(as_buf_str(&call->url), spec->url)) {
         const bool is_plain = strncasecmp(spec->url, "http://", 7) == 0;
         as_buf_reset(&call->url);
@@ -295,7 +311,7 @@ as_code ht_loop_start(ht_loop *loop, const ht_spec *spec, ht_call **out, as_err 
     call->has_progress = false;
     call->failure = HT_END_REPLY;
     call->first_byte_ns = call->last_byte_ns = 0;
-    call->message[0] = '\0';
+    call->message[0] = call->reason[0] = '\0';
     as_code c = set_up(call, spec, err);
     call->started_ns = as_now_ns();
     if (c == AS_OK && loop->curl->multi_add_handle(loop->multi, call->easy) != CURLM_OK)
@@ -316,6 +332,8 @@ as_code ht_loop_start(ht_loop *loop, const ht_spec *spec, ht_call **out, as_err 
 void ht_loop_cancel(ht_loop *loop, ht_call *call)
 {
     (void)loop->curl->multi_remove_handle(loop->multi, call->easy);
+    loop->curl->easy_reset(call->easy);
+    call->is_fresh = true;
     set_free(loop, call);
 }
 
@@ -367,8 +385,16 @@ static ht_end end_of(const ht_call *call, CURLcode c)
 static void finish(ht_loop *loop, ht_call *call, CURLcode c)
 {
     curl_off_t connect_us = 0;
+    long n_connects = 0;
     (void)loop->curl->easy_getinfo(call->easy, CURLINFO_CONNECT_TIME_T, &connect_us);
+    (void)loop->curl->easy_getinfo(call->easy, CURLINFO_NUM_CONNECTS, &n_connects);
     (void)loop->curl->multi_remove_handle(loop->multi, call->easy);
+    if (n_connects > 0) {
+        /* libcurl 7.88 counts its tries on dead connections over the life of a handle and fails the
+         * sixth; only a reset sets the count back. */
+        loop->curl->easy_reset(call->easy);
+        call->is_fresh = true;
+    }
     if (call->message[0] == '\0' && c != CURLE_OK)
         (void)snprintf(call->message, sizeof call->message, "%s", loop->curl->easy_strerror(c));
     const ht_reply reply = {
@@ -376,7 +402,7 @@ static void finish(ht_loop *loop, ht_call *call, CURLcode c)
         .status = call->status,
         .head = as_buf_str(&call->head),
         .body = as_buf_str(&call->body),
-        .message = call->message,
+        .message = call->reason[0] != '\0' ? call->reason : call->message,
         .started_ns = call->started_ns,
         .first_byte_ns = call->first_byte_ns,
         .ended_ns = as_now_ns(),
@@ -394,7 +420,7 @@ static void finish_overdue(ht_loop *loop, ht_call *call, int64_t now)
     const bool is_first = !call->has_progress && s->first_ms > 0 &&
                           now >= call->started_ns + (int64_t)s->first_ms * MS;
     call->failure = is_total ? HT_END_TOTAL : is_first ? HT_END_FIRST : HT_END_IDLE;
-    (void)snprintf(call->message, sizeof call->message,
+    (void)snprintf(call->reason, sizeof call->reason,
                    is_total   ? "no end of the reply within %g s"
                    : is_first ? "no token within %g s"
                               : "nothing more came for %g s",
