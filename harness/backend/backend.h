@@ -73,6 +73,8 @@ typedef struct be_config {
     const be_option *options; /* -M key=value */
     int n_options;
     int n_threads; /* 0: one per core */
+    /* An environment variable's value, or NULL: where servers' keys are. NULL: there are none. */
+    const char *(*env)(const char *name);
     const as_log *log;
 } be_config;
 

@@ -39,7 +39,8 @@ typedef struct cli_env {
     const char *db_path;     /* the default database */
     const char *reports_dir; /* where `assay report` writes by default */
     as_log log;
-    as_arena *keep; /* lives as long as the program */
+    as_arena *keep;                       /* lives as long as the program */
+    const char *(*env)(const char *name); /* the environment, for the keys of servers */
     const volatile sig_atomic_t *cancel;
     const char *(*variable)(const char *name); /* of the environment; NULL: not set */
     int argc;                                  /* the whole command line, for provenance */

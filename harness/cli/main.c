@@ -28,6 +28,11 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &ignore, NULL); /* a closed pipe is an error of the write */
 }
 
+static const char *environment(const char *name)
+{
+    return getenv(name);
+}
+
 static void log_line(void *user, as_log_level level, as_str line)
 {
     (void)user;
@@ -102,6 +107,7 @@ int main(int argc, char **argv)
     cli_env env = {
         .log = {.level = AS_LOG_WARN, .sink = log_line},
         .keep = &keep,
+        .env = environment,
         .cancel = &interrupted,
         .variable = variable,
         .argc = argc,
