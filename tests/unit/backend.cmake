@@ -1,3 +1,25 @@
 # Whoever answers.
 as_test(test_backend_engine ${CMAKE_CURRENT_LIST_DIR}/test_backend_engine.c ${CMAKE_CURRENT_LIST_DIR}/engine_support.c
   DEPS as_backend as_engine as_base m LABELS engine TIMEOUT 120)
+
+# Plugins: one source, built as four libraries that go wrong in different ways.
+as_test(test_backend_plugin ${CMAKE_CURRENT_LIST_DIR}/test_backend_plugin.c
+  DEPS as_backend as_base LABELS unit)
+set(plugin_defines_ "")
+set(plugin_defines_other AS_TEST_ABI=2u)
+set(plugin_defines_short AS_TEST_SIZE=16)
+set(plugin_defines_nosym AS_TEST_NO_SYMBOL)
+foreach(kind "" other short nosym)
+  set(target test_plugin_bad${kind})
+  add_library(${target} MODULE ${CMAKE_CURRENT_LIST_DIR}/plugin_bad.c)
+  target_include_directories(${target} PRIVATE ${PROJECT_SOURCE_DIR}/harness)
+  target_compile_definitions(${target} PRIVATE ${plugin_defines_${kind}})
+  target_link_libraries(${target} PRIVATE as_warnings Threads::Threads)
+  add_dependencies(test_backend_plugin ${target})
+  string(TOUPPER "${kind}" suffix)
+  string(REGEX REPLACE "^(.+)$" "_\\1" suffix "${suffix}")
+  target_compile_definitions(test_backend_plugin PRIVATE
+    AS_TEST_PLUGIN${suffix}="$<TARGET_FILE:${target}>")
+endforeach()
+target_compile_definitions(test_backend_plugin PRIVATE
+  AS_TEST_SOURCE="${CMAKE_CURRENT_LIST_DIR}/plugin_bad.c")
