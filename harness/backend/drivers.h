@@ -7,5 +7,6 @@ extern const be_driver be_engine; /* engine/: the built-in engine */
 extern const be_driver be_replay; /* backend_replay.c: recorded answers */
 extern const be_driver be_null;   /* backend_null.c: answers from a script */
 extern const be_driver be_plugin; /* plugin/: a shared library of somebody else */
+extern const be_driver be_tjs;    /* bridge/: transformers.js in a Node child */
 
 #endif

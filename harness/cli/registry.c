@@ -5,7 +5,8 @@
 #include "scorers/scorers.h"
 #include "suites/suites.h"
 
-const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, &be_plugin, NULL};
+const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null,
+                                         &be_tjs,    &be_plugin, NULL};
 
 const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_needle,
                                       &su_smoke_choice, &su_smoke_number, NULL};
