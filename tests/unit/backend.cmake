@@ -23,3 +23,10 @@ foreach(kind "" other short nosym)
 endforeach()
 target_compile_definitions(test_backend_plugin PRIVATE
   AS_TEST_SOURCE="${CMAKE_CURRENT_LIST_DIR}/plugin_bad.c")
+
+# The bridge to transformers.js, with a program of ours in Node's place.
+add_executable(fake_bridge ${CMAKE_CURRENT_LIST_DIR}/fake_bridge.c)
+target_link_libraries(fake_bridge PRIVATE as_warnings)
+as_test(test_backend_tjs ${CMAKE_CURRENT_LIST_DIR}/test_backend_tjs.c DEPS as_backend as_base m LABELS unit TIMEOUT 120)
+add_dependencies(test_backend_tjs fake_bridge)
+target_compile_definitions(test_backend_tjs PRIVATE AS_TEST_FAKE="$<TARGET_FILE:fake_bridge>")
