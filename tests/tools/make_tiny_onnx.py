@@ -14,7 +14,7 @@ import os
 
 import numpy as np
 
-LAYERS, WIDTH, HEADS, KV, HEAD, FF, CTX, EPS, THETA = 2, 32, 2, 1, 16, 64, 4096, 1e-5, 10000.0
+LAYERS, WIDTH, HEADS, KV, HEAD, FF, CTX, EPS, THETA = 2, 32, 2, 1, 16, 64, 1024, 1e-5, 10000.0
 SPECIAL = ["<pad>", "</s>", "<s>", "<unk>", "<|turn>", "<turn|>", "<|channel>", "<channel|>"]
 PAD, EOS, BOS, UNK = 0, 1, 2, 3
 TEMPLATE = (

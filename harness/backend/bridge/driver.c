@@ -569,7 +569,7 @@ static as_code tjs_open(be_backend **out, const be_config *config, as_err *err)
 
 const be_driver be_tjs = {
     .scheme = "tjs",
-    .title = "transformers.js on an ONNX model, through Node (tools/get-bridge)",
+    .title = "transformers.js on ONNX: tjs:REPO -M path=FOLDER, dtype=, device=, node=",
     .open = tjs_open,
     .close = tjs_close,
     .caps = tjs_caps,

@@ -380,7 +380,8 @@ static as_code write_json(bridge_backend *be, const as_json *info, as_err *err)
     as_jw_key(&w, "sampling");
     as_jw_z(&w, "greedy");
     for (const as_json *i = as_json_first(info); i != NULL; i = as_json_next(i)) {
-        if (as_str_eq_z(as_json_key(i), "template"))
+        /* The template has a hash of its own; a time would make every run another model's. */
+        if (as_str_eq_z(as_json_key(i), "template") || as_str_eq_z(as_json_key(i), "load_ms"))
             continue;
         as_jw_key_str(&w, as_json_key(i));
         as_jw_node(&w, i);
