@@ -50,6 +50,15 @@ for (const s of expect.scores) {
   send({ id: ++id, op: 'score', tokens: s.ids, from: s.from });
   near((await ended(id)).logprobs, s.logprobs, 'scored');
 }
+// Characters that some programs take for the end of a line, and one that comes in two halves.
+const odd = 'a\u2028b\u2029c\u0085d\re\u{1f600}';
+send({ id: 40, op: 'tokenize', text: odd, add_special: false });
+assert.strictEqual((await ended(40)).tokens.length, Buffer.from(odd).length);
+for (const piece of Buffer.from(`{"id":41,"op":"tokenize","text":"\u{1f600}","add_special":true}\n`)) {
+  child.stdin.write(Buffer.from([piece]));
+  await new Promise((resolve) => setTimeout(resolve, 1));
+}
+assert.strictEqual((await ended(41)).tokens.length, 5);
 // One job ahead of another; the second is cancelled before its turn, the first while it runs.
 send({ id: 50, op: 'generate', tokens: [2, 80], max_tokens: 900 });
 send({ id: 51, op: 'generate', tokens: [2, 80], max_tokens: 5 });

@@ -30,6 +30,10 @@ ln -s "$installed/node_modules" "$bridge/node_modules"
 node "$here/real_tjs.mjs" "$bridge" "$models" "$models/expect.json" || fail "the bridge by itself"
 
 tjs() { local verb=$1; shift; assay "$verb" -m tjs:tiny-llama -M "path=$models" -M "bridge=$bridge" "$@"; }
+expect 5 'exit code 1' tjs run -t smoke -M node=false
+expect 5 'install Node' tjs run -t smoke -M node=no-such-program
+expect 2 'dtype=q4' tjs run -t smoke -M dtype=q4
+
 printf '%s\n' '{"ids":[2],"continuation_ids":[80,81,82,83,84]}' '{"ids":[2,9,200],"continuation_ids":[264,100]}' \
   '{"context":"abc","continuation":" def"}' | tjs loglikelihood >"$work/scores" 2>"$work/err" || fail "loglikelihood: $(tail -1 "$work/err")"
 node -e '

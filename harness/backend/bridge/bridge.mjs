@@ -1,7 +1,6 @@
 #!/usr/bin/env node
 // bridge.mjs — transformers.js behind a line protocol on standard input and output (README.md), or
 // with --http PORT --path FOLDER --model NAME [--dtype D] behind HTTP on 127.0.0.1.
-import { createInterface } from 'node:readline';
 import { serve } from './http.mjs';
 import { BridgeError, Model } from './model.mjs';
 
@@ -10,7 +9,7 @@ const write = process.stdout.write.bind(process.stdout);
 process.stdout.write = process.stderr.write.bind(process.stderr);
 const send = (object) => write(JSON.stringify(object) + '\n');
 
-export const MAX_LINE = 64 * 2 ** 20; // bytes
+const MAX_LINE = 64 * 2 ** 20; // bytes
 
 let model = null;
 const cancelled = new Set();
@@ -84,9 +83,23 @@ if (flags.http) {
   model = await Model.open(flags);
   serve(model, Number(flags.http), flags.model);
 } else {
-  const lines = createInterface({ input: process.stdin, crlfDelay: Infinity });
-  lines.on('line', (line) =>
-    line.length > MAX_LINE ? send({ id: null, error: { class: 'protocol', message: 'a line over 64 MiB' } }) : take(line));
-  lines.on('close', () => process.exit(0)); // the parent is gone
+  // Not node:readline, which takes U+2028 in a prompt for the end of a line.
+  let parts = [];
+  let n = 0;
+  process.stdin.on('data', (chunk) => {
+    let from = 0;
+    for (let at; (at = chunk.indexOf(10, from)) >= 0; from = at + 1) {
+      take(Buffer.concat([...parts, chunk.subarray(from, at)]).toString());
+      parts = [];
+      n = 0;
+    }
+    parts.push(chunk.subarray(from));
+    n += chunk.length - from;
+    if (n > MAX_LINE) {
+      send({ id: null, error: { class: 'protocol', message: 'a line over 64 MiB' } });
+      process.exit(1);
+    }
+  });
+  process.stdin.on('close', () => process.exit(0)); // the parent is gone
   send({ ready: true, protocol: 1 });
 }

@@ -32,7 +32,8 @@ static void break_child(bridge_backend *be, as_error_kind kind, const char *why)
     (void)snprintf(be->broken, sizeof be->broken, "%s", why);
     if (j != NULL && !j->is_done)
         bridge_job_fail(j, kind, "the bridge: %s", why);
-    as_log_line(be->log, AS_LOG_WARN, "tjs: the bridge: %s", why);
+    if (be->has_info) /* else open fails, with these words */
+        as_log_line(be->log, AS_LOG_WARN, "tjs: the bridge: %s", why);
     child_stop(be->child);
     be->child = NULL;
     be->is_open = be->is_ready = false;
