@@ -9,5 +9,7 @@ extern const be_driver be_null;     /* backend_null.c: answers from a script */
 extern const be_driver be_openai;   /* http/dialect_openai.c: any OpenAI-compatible server */
 extern const be_driver be_llamacpp; /* http/dialect_llamacpp.c: llama.cpp's server */
 extern const be_driver be_vllm;     /* http/dialect_vllm.c: vLLM */
+extern const be_driver be_plugin;   /* plugin/: a shared library of somebody else */
+extern const be_driver be_tjs;      /* bridge/: transformers.js in a Node child */
 
 #endif

@@ -5,8 +5,19 @@
 #include "scorers/scorers.h"
 #include "suites/suites.h"
 
-const be_driver *const cli_backends[] = {&be_engine, &be_openai, &be_llamacpp, &be_vllm,
-                                         &be_replay, &be_null,   NULL};
+/* clang-format off */
+const be_driver *const cli_backends[] = {
+    &be_engine,
+    &be_openai,
+    &be_llamacpp,
+    &be_vllm,
+    &be_tjs,
+    &be_plugin,
+    &be_replay,
+    &be_null,
+    NULL,
+};
+/* clang-format on */
 
 const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_needle,
                                       &su_smoke_choice, &su_smoke_number, NULL};
