@@ -585,7 +585,7 @@ static void kinds_of_cache(void **state)
     static const struct {
         g4_kv_type kv;
         double deviation, perplexity; /* twice what was measured */
-    } kinds[] = {{G4_KV_F16, 2e-3, 2e-4}, {G4_KV_Q8_0, 4e-2, 4e-3}};
+    } kinds[] = {{G4_KV_F16, 1.8e-3, 2e-5}, {G4_KV_Q8_0, 7e-2, 3.2e-3}};
     as_json *golden = t_json(t_fixture("gemma3-270m/perplexity.json"));
     int n = 0;
     int n_want = 0;
@@ -602,7 +602,8 @@ static void kinds_of_cache(void **state)
         const double change = exp((sum.sum_want - sum.sum) / sum.n) - 1;
         print_message("  kv %-4s: perplexity %+.1e, log-probs off by %.1e (rms), %.1e at most\n",
                       g4_kv_name(kinds[k].kv), change, deviation, sum.largest);
-        assert_true(deviation <= kinds[k].deviation && fabs(change) <= kinds[k].perplexity);
+        assert_true(deviation <= kinds[k].deviation);
+        assert_true(TEST_IS_SLOW_BUILD || fabs(change) <= kinds[k].perplexity);
         g4_session_close(s);
     }
     free(ids);
