@@ -79,6 +79,14 @@ static void find_all(const g4_model *m, g4_kv_type kv, g4_precision precision, i
     g4_session_close(s);
 }
 
+/* Every kind at the ends, the kind that is the default between; sanitizers see the short one. */
+static bool is_tried(int length, g4_kv_type kv)
+{
+    if (TEST_IS_SLOW_BUILD)
+        return length == 700;
+    return length <= 4096 || length == LONGEST || kv == G4_KV_F16;
+}
+
 static void found_at_every_depth(void **state)
 {
     (void)state;
@@ -86,8 +94,7 @@ static void found_at_every_depth(void **state)
     static const int lengths[] = {700, 4096, 32768, 131072, LONGEST};
     for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++)
         for (g4_kv_type kv = G4_KV_F32; kv <= G4_KV_Q8_0; kv++)
-            if (lengths[i] <= 4096 ||
-                (!TEST_IS_SLOW_BUILD && (lengths[i] == LONGEST || kv == G4_KV_F16)))
+            if (is_tried(lengths[i], kv))
                 find_all(m, kv, G4_F32, lengths[i]);
     g4_model_close(m);
 }
@@ -151,7 +158,7 @@ static void memory_is_as_planned(void **state)
     (void)state;
     g4_model *m = copier();
     for (g4_kv_type kv = G4_KV_F32; kv <= G4_KV_Q8_0; kv++) {
-        check_memory(m, kv, 16384);
+        check_memory(m, kv, TEST_IS_SLOW_BUILD ? 8192 : 16384);
         if (!TEST_IS_SLOW_BUILD && kv != G4_KV_Q8_0)
             check_memory(m, kv, LONGEST);
     }
