@@ -193,9 +193,8 @@ static bool send_setup(bx_boxd *d, const bx_limits *l, bool has_userns)
     if ((l->flags & BX_UNSAFE) != 0)
         setup.extra_tasks = 4096; /* counted with everything else the user runs */
     size_t n = 0;
-    const uint32_t bits =
-        (may_fork ? BX_FILTER_FORK : 0u) | (d->status.can_limit_memory ? BX_FILTER_MEMFD : 0u);
-    const int error = bx_filter_build(bits, setup.filter, BX_FILTER_MAX, &n);
+    const int error =
+        bx_filter_build(may_fork ? BX_FILTER_FORK : 0, setup.filter, BX_FILTER_MAX, &n);
     if (error != 0) {
         failed(d, BX_STEP_FILTER, error);
         return false;
