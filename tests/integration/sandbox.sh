@@ -100,7 +100,12 @@ echo '{"tests": []}' >"$work/empty.json"
 expect 2 'want 1 to' assay exec --language python --tests "$work/empty.json" "$work/p.py"
 echo '{"programs": [{"id": "x", "file": "p.py", "language": "cobol"}]}' >"$work/m.json"
 expect 2 'program 0' assay exec --manifest "$work/m.json"
+# No namespaces left to make: refused with the cause and the remedy, never run without.
+if unshare -Ur true 2>/dev/null; then
+  none() { unshare -Ur sh -c 'echo 0 >/proc/sys/user/max_user_namespaces && exec "$@"' sh "$AS_PROGRAM" "$@"; }
+  expect 5 'max_user_namespaces' none exec --language python --tests "$work/t.json" "$work/p.py"
+fi
 if [ "$(id -u)" -eq 0 ]; then
-  expect 2 'refused for root' assay exec --unsafe-no-sandbox --language python --tests "$work/t.json" "$work/p.py" 2>/dev/null
+  expect 2 'refused for root' assay exec --unsafe-no-sandbox --language python --tests "$work/t.json" "$work/p.py"
 fi
 finish

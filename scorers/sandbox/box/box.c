@@ -125,6 +125,32 @@ static uint32_t host_id(void)
     return (uint32_t)ID_BASE + 2 * ((uint32_t)getpid() % (ID_RANGE / 2));
 }
 
+bool bx_has_two_ids(void)
+{
+    char text[4096] = "";
+    const int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (geteuid() != 0 || n <= 0)
+        return geteuid() == 0;
+    bool is_host_root = false;
+    for (char *at = text; *at != '\0';) { /* lines of: inside, outside, count */
+        const unsigned long long inside = strtoull(at, &at, 10);
+        const unsigned long long outside = strtoull(at, &at, 10);
+        const unsigned long long count = strtoull(at, &at, 10);
+        if (inside <= ID_BASE && inside + count >= (unsigned long long)ID_BASE + ID_RANGE)
+            return true;
+        if (inside == 0 && outside == 0 && count != 0)
+            is_host_root = true;
+        while (*at == '\n' || *at == ' ')
+            at++;
+        if (count == 0)
+            break;
+    }
+    return is_host_root; /* never give a box the host's root for lack of other ids: fail instead */
+}
+
 static bool map_ids(const bx_boxd *d)
 {
     char text[128];
@@ -251,6 +277,7 @@ static pid_t start_init(bx_boxd *d, bx_plan *plan, int inside, bool *has_userns)
     pid_t pid = clone_init(is_unsafe ? 0 : spaces | CLONE_NEWUSER, &d->pidfd);
     if (pid < 0 && d->is_root && !is_unsafe) { /* no user namespaces here: root can do without */
         *has_userns = false;
+        d->userns_error = errno;
         pid = clone_init(spaces, &d->pidfd);
     }
     if (pid == 0) {
@@ -315,8 +342,11 @@ void bx_box_open(bx_boxd *d, const bx_open *o)
         close(d->ctl);
         return;
     }
-    if (!place_and_release(d, o, has_userns) || !wait_ready(d))
+    if (!place_and_release(d, o, has_userns) || !wait_ready(d)) {
         (void)bx_box_close(d);
+        if (d->userns_error != 0) /* the reason behind the reason */
+            failed(d, BX_STEP_CLONE, d->userns_error);
+    }
 }
 
 bool bx_box_close(bx_boxd *d)

@@ -10,16 +10,19 @@
 typedef struct bx_boxd {
     int harness; /* socket to the harness */
     bx_cgroup cgroup;
-    bool is_root;
+    bool is_root; /* and may use the ids of boxes: two for each */
     /* the box, when there is one */
     bool is_open;
     int ctl;   /* socket into it */
     int pidfd; /* of init */
     pid_t init;
+    int userns_error;  /* why there is no user namespace, or 0 */
     bx_open spec; /* what it was asked to be; files point nowhere any more */
     bx_status status;
 } bx_boxd;
 
+/* Root of the host, or of a container that has our ids; else boxes get the caller's one id. */
+bool bx_has_two_ids(void);
 /* Makes a box as o says; d->status tells how it went. */
 void bx_box_open(bx_boxd *d, const bx_open *o);
 /* Ends everything in it and waits for that; false if something could not be ended. */

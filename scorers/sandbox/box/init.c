@@ -85,8 +85,6 @@ static void take_ids(void)
                  setresuid(setup.init_id, setup.init_id, setup.init_id) == 0,
              BX_STEP_IDS);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* taking ids clears it */
-    if (getppid() == 1 && !setup.has_userns)
-        _exit(1);
 }
 
 /* Without a user namespace init would go on as the host's root: keep the capabilities that serving

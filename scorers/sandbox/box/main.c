@@ -130,7 +130,7 @@ int main(int argc, char **argv)
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigaction(SIGINT, &ignore, NULL);
-    d.is_root = geteuid() == 0;
+    d.is_root = bx_has_two_ids();
     bx_cgroup_open(&d.cgroup);
     while (serve(&d))
         continue;
