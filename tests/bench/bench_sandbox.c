@@ -29,15 +29,15 @@ static const char preamble[] =
     "import io\nimport sys\nimport json\nsys.setrecursionlimit(50000)\n";
 
 /* The loop of a harness that keeps all tests in one process: input replaced, output captured. */
-static const char loop[] =
-    "code = compile('def main():\\n    n = int(input())\\n    print(n * n)\\n'"
-    "'main()\\n', 'p', 'exec')\n"
-    "for i in range(%d):\n"
-    "    sys.stdin = io.StringIO('%%d\\n' %% i)\n"
-    "    keep, sys.stdout = sys.stdout, io.StringIO()\n"
-    "    exec(code, {'__name__': '__main__'})\n"
-    "    text, sys.stdout = sys.stdout.getvalue(), keep\n"
-    "    assert text == '%%d\\n' %% (i * i)\n";
+#define LOOP                                                                                       \
+    "code = compile('def main():\\n    n = int(input())\\n    print(n * n)\\nmain()\\n', 'p', "    \
+    "'exec')\n"                                                                                    \
+    "for i in range(%d):\n"                                                                        \
+    "    sys.stdin = io.StringIO('%%d\\n' %% i)\n"                                                 \
+    "    keep, sys.stdout = sys.stdout, io.StringIO()\n"                                           \
+    "    exec(code, {'__name__': '__main__'})\n"                                                   \
+    "    text, sys.stdout = sys.stdout.getvalue(), keep\n"                                         \
+    "    assert text == '%%d\\n' %% (i * i)\n"
 
 static double cpu_ms(void)
 {
@@ -54,9 +54,8 @@ static double cpu_ms(void)
 
 static void stand_in(const char *name, int n, int tests)
 {
-    char text[4096], body[1024];
-    (void)snprintf(body, sizeof body, loop, tests);
-    (void)snprintf(text, sizeof text, "%s%s", preamble, body);
+    char text[4096];
+    (void)snprintf(text, sizeof text, "%s" LOOP, preamble, tests);
     const char *const argv[] = {"/usr/bin/python3", "-s", "-B", "-c", text, NULL};
     const double before = cpu_ms();
     const int64_t began = as_now_ns();
@@ -72,8 +71,7 @@ static void stand_in(const char *name, int n, int tests)
 }
 
 /* The pool is closed before the clock is read: only then are all its processes accounted. */
-static void ours(const char *name, const char *helper, int n, int n_tests, sb_language language,
-                 as_arena *keep)
+static void ours(const char *name, const char *helper, int n, int n_tests, as_arena *keep)
 {
     const double before = cpu_ms();
     const int64_t began = as_now_ns();
@@ -91,16 +89,11 @@ static void ours(const char *name, const char *helper, int n, int n_tests, sb_la
     int n_right = 0, submitted = 0, done = 0;
     while (done < n) {
         if (submitted < n && submitted - done < 32) {
-            const char *form =
-                language == SB_CPP
-                    ? "#include <cstdio>\nint main() { int n; if (std::scanf(\"%%d\", "
-                      "&n) == 1) std::printf(\"%%d\\n\", n * n); } // %d\n"
-                    : "def main():\n    n = int(input())\n    print(n * n)\nmain() # %d\n";
-            char text[512];
-            (void)snprintf(text, sizeof text, form, submitted);
-            const sb_job job = {.code = as_arena_str(keep, as_str_of(text)),
-                                .language = language,
-                                .preamble = language == SB_CPP ? (as_str){0} : as_str_of(preamble),
+            const as_str code = as_arena_printf(
+                keep, "def main():\n    n = int(input())\n    print(n * n)\nmain() # %d\n",
+                submitted);
+            const sb_job job = {.code = code,
+                                .preamble = as_str_of(preamble),
                                 .tests = tests,
                                 .n_tests = (size_t)n_tests,
                                 .limits = sb_livecodebench};
@@ -131,11 +124,11 @@ int main(int argc, char **argv)
     (void)printf("what,n,cpu_ms_each,wall_s\n");
     stand_in("stand-in: a fresh Python a sample and a loop over 15 tests", n, TESTS);
     stand_in("stand-in: a fresh Python a test", n, 1);
-    ours("sandbox: a sample of 15 tests", argv[1], n, TESTS, SB_PYTHON, &keep);
-    ours("sandbox: a sample of 1 test", argv[1], n, 1, SB_PYTHON, &keep);
+    ours("sandbox: a sample of 15 tests", argv[1], n, TESTS, &keep);
+    ours("sandbox: a sample of 1 test", argv[1], n, 1, &keep);
     if (argc > 4)
         ours("sandbox: problems", argv[1], (int)strtol(argv[3], NULL, 10),
-             (int)strtol(argv[4], NULL, 10), SB_PYTHON, &keep);
+             (int)strtol(argv[4], NULL, 10), &keep);
     as_arena_release(&keep);
     return 0;
 }
