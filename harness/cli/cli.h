@@ -108,6 +108,7 @@ int cmd_model(cli_env *env, int argc, char **argv);
 int cmd_loglikelihood(cli_env *env, int argc, char **argv);
 int cmd_mock(cli_env *env, int argc, char **argv);
 int cmd_serve(cli_env *env, int argc, char **argv);
+int cmd_exec(cli_env *env, int argc, char **argv);
 int cmd_doctor(cli_env *env, int argc, char **argv);
 
 #endif

@@ -39,6 +39,7 @@ const cli_command cli_commands[] = {
     {"model", "tokenize, generate, logits, perplexity, info", cmd_model},
     {"serve", "a model behind an HTTP interface as OpenAI has it", cmd_serve},
     {"mock", "a scripted server that answers and fails as real ones do", cmd_mock},
+    {"exec", "run programs in a sandbox and judge what they print", cmd_exec},
     {"doctor", "what this machine and build can do", cmd_doctor},
     {NULL, NULL, NULL},
 };
