@@ -99,6 +99,7 @@ int cmd_run(cli_env *env, int argc, char **argv);
 int cmd_score(cli_env *env, int argc, char **argv);
 int cmd_ls(cli_env *env, int argc, char **argv);
 int cmd_show(cli_env *env, int argc, char **argv);
+int cmd_rate(cli_env *env, int argc, char **argv);
 int cmd_report(cli_env *env, int argc, char **argv);
 int cmd_db(cli_env *env, int argc, char **argv);
 int cmd_data(cli_env *env, int argc, char **argv);

@@ -19,6 +19,7 @@ const cli_command cli_commands[] = {
     {"run", "ask a model the questions of suites, score and store every answer", cmd_run},
     {"loglikelihood", "how likely a model finds given continuations", cmd_loglikelihood},
     {"score", "score a run's stored answers again", cmd_score},
+    {"rate", "Codeforces and Arena ratings", cmd_rate},
     {"report", "write tables and plots of runs into a folder", cmd_report},
     {"ls", "list runs, suites, scorers or backends", cmd_ls},
     {"show", "look at one run or its samples", cmd_show},
