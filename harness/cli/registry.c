@@ -13,7 +13,7 @@ const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_ne
 const sc_scorer *const cli_scorers[] = {&sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api,
                                         &sc_number_aime, &sc_number_first, NULL};
 
-const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, NULL};
+const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, &ds_livecodebench, &ds_codeforces, NULL};
 
 const cli_command cli_commands[] = {
     {"run", "ask a model the questions of suites, score and store every answer", cmd_run},
