@@ -26,6 +26,7 @@ const cli_command cli_commands[] = {
     {"db", "check or export the database", cmd_db},
     {"data", "list, import or verify datasets", cmd_data},
     {"model", "tokenize, generate, logits, perplexity, info", cmd_model},
+    {"exec", "run programs in a sandbox and judge what they print", cmd_exec},
     {"doctor", "what this machine and build can do", cmd_doctor},
     {NULL, NULL, NULL},
 };
