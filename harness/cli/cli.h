@@ -105,6 +105,7 @@ int cmd_db(cli_env *env, int argc, char **argv);
 int cmd_data(cli_env *env, int argc, char **argv);
 int cmd_model(cli_env *env, int argc, char **argv);
 int cmd_loglikelihood(cli_env *env, int argc, char **argv);
+int cmd_grade(cli_env *env, int argc, char **argv);
 int cmd_exec(cli_env *env, int argc, char **argv);
 int cmd_doctor(cli_env *env, int argc, char **argv);
 

@@ -11,7 +11,8 @@ const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_ne
                                       &su_smoke_choice, &su_smoke_number, NULL};
 
 const sc_scorer *const cli_scorers[] = {&sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api,
-                                        &sc_number_aime, &sc_number_first, NULL};
+                                        &sc_number_aime, &sc_number_first,
+                                        &sc_code_lcb, &sc_code_lcb_script, &sc_code_codeforces, NULL};
 
 const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, &ds_livecodebench, &ds_codeforces, NULL};
 
@@ -26,6 +27,7 @@ const cli_command cli_commands[] = {
     {"db", "check or export the database", cmd_db},
     {"data", "list, import or verify datasets", cmd_data},
     {"model", "tokenize, generate, logits, perplexity, info", cmd_model},
+    {"grade", "judge LiveCodeBench cases given in a file", cmd_grade},
     {"exec", "run programs in a sandbox and judge what they print", cmd_exec},
     {"doctor", "what this machine and build can do", cmd_doctor},
     {NULL, NULL, NULL},

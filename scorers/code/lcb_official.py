@@ -1,7 +1,7 @@
 """Runs one program on its tests as LiveCodeBench's own checker would, inside the box.
 
 The rules are those of LiveCodeBench (MIT), lcb_runner/evaluation/testing_util.py, commit 28fef95e,
-oddities included; the text is ours. Standard input: {"code", "fn": name or null, "timeout": seconds,
+oddities included; the text is ours. Loaded before the box forks; main() runs in the fork. Standard input: {"code", "fn": name or null, "timeout": seconds,
 "inputs": [text, ...]}. Standard output, one record after another, "KIND LENGTH\n" and as many bytes:
 
     out     what the program printed for the next test
@@ -18,7 +18,9 @@ import builtins
 import io
 import json
 import os
+import shutil
 import signal
+import subprocess
 import sys
 import types
 
@@ -31,6 +33,9 @@ PREAMBLE = (
     + "sys.setrecursionlimit(50000)\n"
 )
 MAX_DEPTH = 200
+
+exec(PREAMBLE, {})  # what every program imports is loaded once
+sys.setrecursionlimit(1000)
 
 # What the checker's guard takes away.
 GONE = {
@@ -53,9 +58,6 @@ def on_alarm(signum, frame):
 
 
 def take_away():
-    import shutil
-    import subprocess
-
     os.environ["OMP_NUM_THREADS"] = "1"
     modules = {"os": os, "shutil": shutil, "subprocess": subprocess, "builtins": builtins}
     for name, members in GONE.items():
@@ -312,6 +314,3 @@ def main():
     except Exception as e:
         report.add("-4", "Error during testing: " + repr(e)[:400])
     os._exit(0)  # threads that the program left behind do not keep the box
-
-
-main()
