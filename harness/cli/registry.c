@@ -7,7 +7,7 @@
 
 const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, NULL};
 
-const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_needle,
+const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_livecodebench, &su_codeforces, &su_needle,
                                       &su_smoke_choice, &su_smoke_number, NULL};
 
 const sc_scorer *const cli_scorers[] = {&sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api,
