@@ -101,6 +101,7 @@ int cmd_run(cli_env *env, int argc, char **argv);
 int cmd_score(cli_env *env, int argc, char **argv);
 int cmd_ls(cli_env *env, int argc, char **argv);
 int cmd_show(cli_env *env, int argc, char **argv);
+int cmd_rate(cli_env *env, int argc, char **argv);
 int cmd_report(cli_env *env, int argc, char **argv);
 int cmd_db(cli_env *env, int argc, char **argv);
 int cmd_data(cli_env *env, int argc, char **argv);
@@ -108,6 +109,7 @@ int cmd_model(cli_env *env, int argc, char **argv);
 int cmd_loglikelihood(cli_env *env, int argc, char **argv);
 int cmd_mock(cli_env *env, int argc, char **argv);
 int cmd_serve(cli_env *env, int argc, char **argv);
+int cmd_grade(cli_env *env, int argc, char **argv);
 int cmd_exec(cli_env *env, int argc, char **argv);
 int cmd_doctor(cli_env *env, int argc, char **argv);
 

@@ -90,6 +90,7 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         .seed = f->seed,
         .max_tries = (int)f->max_tries,
         .retry_ms = f->retry_ms,
+        .scoring = {.cache_dir = env->cache_dir, .log = &env->log},
         .log = &env->log,
     };
     be_option *options = NULL;

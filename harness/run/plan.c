@@ -198,7 +198,7 @@ static as_code make_task(run_task *task, const run_options *o, as_str name, as_a
     *task = (run_task){0};
     const su_suite *suite = NULL;
     const su_protocol *protocol = NULL;
-    AS_TRY(su_find(o->suites, name, &suite, &protocol, err));
+    AS_TRY(su_find(o->suites, name, &suite, &protocol, keep, err));
     const bool is_recorded = (o->backend->driver->caps(o->backend) & BE_HAS_ANSWERS) != 0;
     const su_load_options load = {.data_root = o->data_root, .want_prompts = !is_recorded};
     AS_TRY(suite->load(&task->suite, suite, protocol, &load, keep, err));

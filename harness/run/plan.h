@@ -50,6 +50,7 @@ typedef struct run_options {
     int concurrency;  /* requests in flight, ≥ 1 */
     int max_tries;    /* per attempt, ≥ 1 */
     int64_t retry_ms; /* first pause before another try; doubles */
+    sc_options scoring;
     const as_log *log;
 } run_options;
 

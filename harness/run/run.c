@@ -37,6 +37,7 @@ typedef struct runner {
     slot *slots;
     int n_slots;
     int64_t *task_ids; /* [plan->n_tasks] */
+    void **sessions;   /* [plan->n_tasks] of the tasks' scorers; tasks with one scorer share it */
     bool **done;       /* [plan->n_tasks][position * repeats + repeat] */
     int at_task;       /* the next attempt to start */
     size_t at_attempt;
@@ -104,7 +105,8 @@ static as_code store_attempt(runner *r, slot *s, const as_response *response, as
     const as_sample *sample = &s->task->samples[s->position];
     const sc_scorer *scorer = s->task->scorer;
     as_score score;
-    AS_TRY(sc_judge(scorer, sample, response, &score, &s->arena, err));
+    AS_TRY(sc_judge_in(scorer, r->sessions[s->task - r->plan->tasks], sample, response, &score,
+                       &s->arena, err));
     as_str prompt = s->request.prompt;
     if (s->request.is_chat && s->request.n_messages != 0)
         AS_TRY(messages_text(s, &prompt, err));
@@ -467,6 +469,37 @@ static as_code begin_run(runner *r, run_outcome *out, as_err *err)
     return AS_OK;
 }
 
+static int first_task_with(const run_plan *plan, const sc_scorer *scorer)
+{
+    int i = 0;
+    while (plan->tasks[i].scorer != scorer)
+        i++;
+    return i;
+}
+
+/* Before anything is asked: answers that cannot be judged are not worth their time. */
+static as_code open_sessions(runner *r, as_err *err)
+{
+    for (int i = 0; i < r->plan->n_tasks; i++) {
+        const sc_scorer *scorer = r->plan->tasks[i].scorer;
+        const int first = first_task_with(r->plan, scorer);
+        if (first == i && scorer->open != NULL)
+            AS_TRY(scorer->open(&r->sessions[i], &r->plan->options->scoring, err));
+        r->sessions[i] = r->sessions[first];
+    }
+    return AS_OK;
+}
+
+static void close_sessions(runner *r)
+{
+    for (int i = 0; r->sessions != NULL && i < r->plan->n_tasks; i++) {
+        const sc_scorer *scorer = r->plan->tasks[i].scorer;
+        if (r->sessions[i] != NULL && first_task_with(r->plan, scorer) == i)
+            scorer->close(r->sessions[i]);
+    }
+    free(r->sessions);
+}
+
 static as_code carry_out(runner *r, run_outcome *out, as_err *err)
 {
     if (r->driver->prepare != NULL) {
@@ -479,6 +512,7 @@ static as_code carry_out(runner *r, run_outcome *out, as_err *err)
     AS_TRY(begin_run(r, out, err));
     if (next_attempt(r)) {
         out->was_complete = false;
+        AS_TRY(open_sessions(r, err));
         AS_TRY(work(r, err));
     }
     AS_TRY(db_flush(r->db, err));
@@ -507,8 +541,9 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
     r.slots = calloc((size_t)r.n_slots, sizeof *r.slots);
     r.task_ids = calloc((size_t)plan->n_tasks, sizeof *r.task_ids);
     r.done = calloc((size_t)plan->n_tasks, sizeof *r.done);
+    r.sessions = calloc((size_t)plan->n_tasks, sizeof *r.sessions);
     as_code c = AS_OK;
-    if (r.slots == NULL || r.task_ids == NULL || r.done == NULL)
+    if (r.slots == NULL || r.task_ids == NULL || r.done == NULL || r.sessions == NULL)
         c = as_nomem(err);
     for (int i = 0; c == AS_OK && i < r.n_slots; i++)
         as_arena_init(&r.slots[i].arena, 0);
@@ -518,6 +553,7 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
         as_arena_release(&r.slots[i].arena);
     for (int i = 0; r.done != NULL && i < plan->n_tasks; i++)
         free(r.done[i]);
+    close_sessions(&r);
     free(r.slots);
     free(r.task_ids);
     free(r.done);
