@@ -76,7 +76,8 @@ static void python_argv(sb_program *p, const char *mode, bool exit_is_fine)
 
 void sb_program_init(sb_program *p, const sb_job *job, const bx_limits *limits, as_str binary)
 {
-    const bool can_fork = job->language == SB_PYTHON && !job->want_fresh;
+    const bool can_fork =
+        job->language == SB_PYTHON && !job->want_fresh && (limits->flags & BX_UNSAFE) == 0;
     begin(p, can_fork ? BX_PYTHON : BX_EXEC, limits);
     if (job->language == SB_CPP) {
         add_file(p, "p", 0555, binary);

@@ -69,6 +69,12 @@ if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
   judge user "$world/sandbox/manifest.json" "${user[@]}"
   [ -d "$world/samples" ] && judge user_samples "$world/samples/manifest.json" "${user[@]}"
   judge user_many "$world/sandbox/many.json" "${user[@]}"
+  # Without a sandbox: a warning, the stamp on every result, nothing left in /tmp.
+  "${user[@]}" exec --unsafe-no-sandbox --manifest "$world/sandbox/long.json" >"$work/unsafe" 2>"$work/err" || fail "unsafe: $(cat "$work/err")"
+  grep -q 'warning: no sandbox' "$work/err" || fail "unsafe: no warning"
+  [ "$(grep -c '"sandbox":"none"' "$work/unsafe")" -eq "$(wc -l <"$work/unsafe")" ] || fail "unsafe: a result without its stamp"
+  grep -q '"id":"line","run":0,"verdict":"accepted"' "$work/unsafe" || fail "unsafe: $(cut -c1-200 "$work/unsafe")"
+  ls -d /tmp/assay-unsafe-* 2>/dev/null && fail "unsafe: a folder is left"
   [ "$(leftovers)" = "$before" ] || fail "left behind by a user: $(diff <(echo "$before") <(leftovers))"
 else
   skip "as an ordinary user too: not root"

@@ -16,8 +16,9 @@ typedef struct bx_boxd {
     int ctl;   /* socket into it */
     int pidfd; /* of init */
     pid_t init;
-    int userns_error;  /* why there is no user namespace, or 0 */
-    bx_open spec; /* what it was asked to be; files point nowhere any more */
+    char folder[64];  /* BX_UNSAFE: stands in for /box; empty: none */
+    int userns_error; /* why there is no user namespace, or 0 */
+    bx_open spec;     /* what it was asked to be; files point nowhere any more */
     bx_status status;
 } bx_boxd;
 

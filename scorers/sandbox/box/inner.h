@@ -83,6 +83,7 @@ typedef struct bx_plan {
     uint32_t modes[BX_MAX_FILES + 1];
     int contents[BX_MAX_FILES + 1]; /* memfds */
     const char *argv[BX_MAX_ARGS + 1];
+    const char *folder; /* BX_UNSAFE: what stands in for /box, made and removed by the helper */
 } bx_plan;
 
 /* The first process of the box. Never returns. */

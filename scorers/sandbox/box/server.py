@@ -10,11 +10,12 @@ import sys
 import threading
 from atexit import _run_exitfuncs
 
+box = sys.argv[0].rpartition("/")[0]
 mode, modules, exit_is_fine, fn_name = sys.argv[1:5]
-sys.argv = ["/box/main.py"]
+sys.argv = [box + "/main.py"]
 os.environ.pop("LD_PRELOAD", None)
 main = type(sys)("__main__")
-main.__file__ = "/box/main.py"
+main.__file__ = box + "/main.py"
 main.__builtins__ = __builtins__
 
 
@@ -32,9 +33,9 @@ for name in modules.split(","):
             pass
 if fn_name != "-":
     import json
-if os.path.exists("/box/preamble.py"):
-    load("/box/preamble.py", main.__dict__)
-program = "/box/runner.py" if os.path.exists("/box/runner.py") else "/box/main.py"
+if os.path.exists(box + "/preamble.py"):
+    load(box + "/preamble.py", main.__dict__)
+program = box + ("/runner.py" if os.path.exists(box + "/runner.py") else "/main.py")
 
 
 def call(names, name, write=os.write, dup=os.dup, dup2=os.dup2):
@@ -87,7 +88,7 @@ def run():
         return status_of(error)
     except BaseException as error:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == "/box/server.py":
+        while trace is not None and trace.tb_frame.f_code.co_filename == box + "/server.py":
             trace = trace.tb_next
         sys.excepthook(type(error), error, trace)
         return 1
