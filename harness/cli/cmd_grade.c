@@ -207,9 +207,12 @@ int cmd_grade(cli_env *env, int argc, char **argv)
     };
     cli_args a = {
         .usage = "assay grade livecodebench --cases FILE.jsonl",
-        .about = "Judges each case in the sandbox: {\"name\", \"code\", \"inputs\", \"outputs\", \"fn_name\",\n"
-                 "\"timeout\"} gives {\"name\", \"passed\", \"results\"}. {\"text\"} gives the code that is\n"
-                 "found in an answer, {\"encoded\"} the hash and length of a private_test_cases cell.",
+        .about =
+            "Judges each case in the sandbox: {\"name\", \"code\", \"inputs\", \"outputs\", "
+            "\"fn_name\",\n"
+            "\"timeout\"} gives {\"name\", \"passed\", \"results\"}. {\"text\"} gives the code "
+            "that is\n"
+            "found in an answer, {\"encoded\"} the hash and length of a private_test_cases cell.",
         .flags = flags,
         .n_flags = sizeof flags / sizeof flags[0],
         .min_rest = 1,

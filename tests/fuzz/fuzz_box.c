@@ -30,8 +30,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (uint32_t i = 0; i < open.n_files; i++)
             inside(open.files[i].p, open.files[i].n, data, size);
     }
-    if (bx_get_test(&limits, &a, &n, data, size))
+    if (bx_get_test(&limits, &a, &n, &b, &m, data, size)) {
         inside(a, n, data, size);
+        inside(b, m, data, size);
+    }
     if (bx_get_result(&record, &a, &n, &b, &m, data, size)) {
         inside(a, n, data, size);
         inside(b, m, data, size);

@@ -5,19 +5,10 @@
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 repeats=${AS_SANDBOX_REPEATS:-50}
 
-assay doctor 2>/dev/null | grep -q '^sandbox *none' && { skip "no sandbox here: $(assay doctor | grep '^sandbox')"; exit 77; }
+. "$here/integration/sandbox_lib.sh"
+need_sandbox
 canary=canary$RANDOM$RANDOM
 export LMB_SAMPLE_CANARY=$canary ASSAY_TEST_SECRET=$canary
-
-# What a run may leave: processes, cgroups, mounts, files, shared memory.
-leftovers() {
-  pgrep -x assay-box
-  pgrep -f '/box/(p|server.py)'
-  find /sys/fs/cgroup -maxdepth 6 -name 'assay-box-*' 2>/dev/null
-  grep -c . /proc/self/mountinfo
-  find /tmp /dev/shm /var/tmp -maxdepth 1 \( -name '*assay-mark*' -o -name 'fill' -o -name 'big' \) 2>/dev/null
-}
-before=$(leftovers)
 
 # Programs, fixtures and the program itself where any user can read them.
 world=$(mktemp -d /tmp/assay-world.XXXXXX)
@@ -26,6 +17,9 @@ cp -r "$here/sandbox" "$world/"
 cp "$AS_PROGRAM" "$(dirname "$AS_PROGRAM")/assay-box" "$world/"
 [ -n "${AS_SHARED:-}" ] && [ -d "$AS_SHARED/sandbox-samples" ] && cp -r "$AS_SHARED/sandbox-samples" "$world/samples"
 chmod -R u+rwX,go+rX "$world"
+
+before=$(leftovers "$world/assay-box")
+left() { leftovers "$world/assay-box"; }
 
 judge() { # NAME MANIFEST command…
   local name=$1 manifest=$2
@@ -62,14 +56,20 @@ judge fresh "$world/sandbox/manifest.json" fresh
 judge long "$world/sandbox/long.json" "$world/assay"
 [ -d "$world/samples" ] && judge samples "$world/samples/manifest.json" "$world/assay"
 judge many "$world/sandbox/many.json" "$world/assay"
-[ "$(leftovers)" = "$before" ] || fail "left behind: $(diff <(echo "$before") <(leftovers))"
+[ "$(left)" = "$before" ] || fail "left behind: $(diff <(echo "$before") <(left))"
 
 if [ "$(id -u)" -eq 0 ] && command -v setpriv >/dev/null; then
   user=(setpriv --reuid=65534 --regid=65534 --clear-groups env HOME=/nonexistent ASSAY_HOME="$world/nobody" "$world/assay")
   judge user "$world/sandbox/manifest.json" "${user[@]}"
   [ -d "$world/samples" ] && judge user_samples "$world/samples/manifest.json" "${user[@]}"
   judge user_many "$world/sandbox/many.json" "${user[@]}"
-  [ "$(leftovers)" = "$before" ] || fail "left behind by a user: $(diff <(echo "$before") <(leftovers))"
+  # Without a sandbox: a warning, the stamp on every result, nothing left in /tmp.
+  "${user[@]}" exec --unsafe-no-sandbox --manifest "$world/sandbox/long.json" >"$work/unsafe" 2>"$work/err" || fail "unsafe: $(cat "$work/err")"
+  grep -q 'warning: no sandbox' "$work/err" || fail "unsafe: no warning"
+  [ "$(grep -c '"sandbox":"none"' "$work/unsafe")" -eq "$(wc -l <"$work/unsafe")" ] || fail "unsafe: a result without its stamp"
+  grep -q '"id":"line","run":0,"verdict":"accepted"' "$work/unsafe" || fail "unsafe: $(cut -c1-200 "$work/unsafe")"
+  ls -d /tmp/assay-unsafe-* 2>/dev/null && fail "unsafe: a folder is left"
+  [ "$(left)" = "$before" ] || fail "left behind by a user: $(diff <(echo "$before") <(left))"
 else
   skip "as an ordinary user too: not root"
 fi
@@ -84,8 +84,8 @@ for i in 1 2 3; do
   kill -9 $pid
   wait $pid 2>/dev/null
 done
-for i in $(seq 100); do [ "$(leftovers)" = "$before" ] && break; sleep 0.1; done
-[ "$(leftovers)" = "$before" ] || fail "left behind after kill -9: $(diff <(echo "$before") <(leftovers))"
+for i in $(seq 100); do [ "$(left)" = "$before" ] && break; sleep 0.1; done
+[ "$(left)" = "$before" ] || fail "left behind after kill -9: $(diff <(echo "$before") <(left))"
 
 # One program.
 echo 'print(int(input()) * 2)' >"$work/p.py"

@@ -145,8 +145,7 @@ static void python_has_its_modes(void **state)
     r = judge(&exits, &keep);
     want(&r, SB_ACCEPTED);
     const sb_job runner = {.code = AS_STR("x = 3\n"),
-                           .runner =
-                               AS_STR("text = open('/box/main.py').read()\nprint(len(text) + 1)\n"),
+                           .runner = AS_STR("text = __program__.decode()\nprint(len(text) + 1)\n"),
                            .tests = &nothing,
                            .n_tests = 1};
     r = judge(&runner, &keep);

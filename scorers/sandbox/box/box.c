@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -307,6 +309,35 @@ static bool place_and_release(bx_boxd *d, const bx_open *o, bool has_userns)
     return send_setup(d, &o->limits, has_userns);
 }
 
+static bool make_folder(bx_boxd *d, uint32_t flags)
+{
+    d->folder[0] = '\0';
+    if ((flags & BX_UNSAFE) == 0)
+        return true;
+    (void)snprintf(d->folder, sizeof d->folder, "/tmp/assay-unsafe-%ld", (long)getpid());
+    if (mkdir(d->folder, 0700) == 0)
+        return true;
+    d->folder[0] = '\0';
+    return false;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+/* Follows no links. */
+static bool remove_folder(bx_boxd *d)
+{
+    const bool is_gone =
+        d->folder[0] == '\0' || nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0;
+    d->folder[0] = '\0';
+    return is_gone;
+}
+
 void bx_box_open(bx_boxd *d, const bx_open *o)
 {
     d->status = (bx_status){.cgroup = d->cgroup.version,
@@ -329,7 +360,8 @@ void bx_box_open(bx_boxd *d, const bx_open *o)
     (void)setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     d->ctl = pair[0];
     bool has_userns = false;
-    if (!copy_files(&plan, o)) {
+    plan.folder = d->folder;
+    if (!make_folder(d, o->limits.flags) || !copy_files(&plan, o)) {
         failed(d, BX_STEP_FILES, errno);
     } else if ((d->init = start_init(d, &plan, pair[1], &has_userns)) < 0) {
         failed(d, BX_STEP_CLONE, errno);
@@ -340,6 +372,7 @@ void bx_box_open(bx_boxd *d, const bx_open *o)
     close(pair[1]);
     if (!d->is_open) {
         close(d->ctl);
+        (void)remove_folder(d);
         return;
     }
     if (!place_and_release(d, o, has_userns) || !wait_ready(d)) {
@@ -365,5 +398,5 @@ bool bx_box_close(bx_boxd *d)
     close(d->pidfd);
     while (waitpid(-1, &status, WNOHANG | __WALL) > 0)
         continue; /* unsafe: what came to us as subreaper */
-    return got == d->init;
+    return remove_folder(d) && got == d->init;
 }

@@ -16,6 +16,7 @@ typedef struct bx_boxd {
     int ctl;   /* socket into it */
     int pidfd; /* of init */
     pid_t init;
+    char folder[64];  /* BX_UNSAFE: stands in for /box; empty: none */
     int userns_error; /* why there is no user namespace, or 0 */
     bx_open spec;     /* what it was asked to be; files point nowhere any more */
     bx_status status;
@@ -38,7 +39,7 @@ typedef struct bx_result {
 } bx_result;
 
 void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size_t n_input,
-                 bx_result *out);
+                 const uint8_t *program, size_t n_program, bx_result *out);
 
 /* One note from the box, with the sender's pid as seen here and a descriptor (-1: none). 1, 0 when
  * nothing is there, -1 when the box is gone or talks nonsense. */
