@@ -218,6 +218,12 @@ static as_code print_prompts(const run_plan *plan, as_err *err)
 /* ---- the run ------------------------------------------------------------------------------------
  */
 
+static void tell_memory(const be_info *info)
+{
+    if (info->memory.n != 0)
+        (void)fprintf(stderr, "assay: memory: %.*s\n", AS_ARG(info->memory));
+}
+
 static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db, cli_env *env,
                          run_outcome *out, as_err *err)
 {
@@ -232,6 +238,7 @@ static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db,
         .cancel = env->cancel,
         .tick = cli_progress_tick,
         .tick_user = &progress,
+        .ready = f->quiet ? NULL : tell_memory,
     };
     return run_execute(plan, &how, out, err);
 }

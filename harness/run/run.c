@@ -474,6 +474,8 @@ static as_code carry_out(runner *r, run_outcome *out, as_err *err)
         AS_TRY(run_plan_estimate(r->plan, &e, err));
         AS_TRY(r->driver->prepare(r->be, e.max_total_tokens, r->n_slots, err));
     }
+    if (r->how->ready != NULL)
+        r->how->ready(r->driver->info(r->be));
     AS_TRY(begin_run(r, out, err));
     if (next_attempt(r)) {
         out->was_complete = false;

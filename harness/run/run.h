@@ -42,6 +42,7 @@ typedef struct run_execution {
     const volatile sig_atomic_t *cancel;            /* may be NULL */
     void (*tick)(void *user, const run_tick *tick); /* may be NULL; called often */
     void *tick_user;
+    void (*ready)(const be_info *info); /* may be NULL; once, before the first request */
 } run_execution;
 
 typedef struct run_outcome {

@@ -1,6 +1,14 @@
 # Whoever answers.
 as_test(test_backend_engine ${CMAKE_CURRENT_LIST_DIR}/test_backend_engine.c ${CMAKE_CURRENT_LIST_DIR}/engine_support.c
   DEPS as_backend as_engine as_base m LABELS engine TIMEOUT 120)
+# Servers: the readers of what they send, and the drivers against a scripted peer.
+as_test(test_wire ${CMAKE_CURRENT_LIST_DIR}/test_wire.c DEPS as_backend as_types as_base m LABELS unit)
+add_library(http_peer STATIC ${CMAKE_CURRENT_LIST_DIR}/http_peer.c ${CMAKE_CURRENT_LIST_DIR}/client_support.c)
+target_include_directories(http_peer PUBLIC ${CMAKE_CURRENT_SOURCE_DIR})
+target_compile_definitions(http_peer PRIVATE _GNU_SOURCE)
+target_link_libraries(http_peer PUBLIC as_backend cmocka Threads::Threads PRIVATE as_warnings)
+as_test(test_client ${CMAKE_CURRENT_LIST_DIR}/test_client.c DEPS http_peer as_backend as_types as_base m
+  LABELS "unit;net;threads" TIMEOUT 120)
 
 # Plugins: one source, built as four libraries that go wrong in different ways.
 as_test(test_backend_plugin ${CMAKE_CURRENT_LIST_DIR}/test_backend_plugin.c
