@@ -126,7 +126,7 @@ static void score(bad *b, uint64_t id, int n)
         places[i] = (assay_token_place){.token = {.id = i, .logprob = -0.5 - i, .text = {"x", 1}},
                                         .is_greedy = 1};
         if (is(b, "score-nan"))
-            places[i].token.logprob = NAN;
+            places[i].token.logprob = (double)NAN;
         if (is(b, "score-above"))
             places[i].token.logprob = 0.5;
         if (is(b, "score-top"))

@@ -26,6 +26,7 @@ struct child {
     child_state state;
     const as_log *log;
     as_buf to, from;     /* not yet written, not yet taken as lines */
+    size_t n_written;    /* of to */
     size_t n_scanned;    /* of from: no newline before it */
     size_t n_taken;      /* of from: lines that were handed out */
     char last[LOG_LINE]; /* line of standard error under way, then the last whole one */
@@ -165,10 +166,15 @@ as_code child_send(child *c, as_str line, as_err *err)
 
 static void write_some(child *c)
 {
-    const ssize_t n = write(c->in, c->to.p, c->to.n);
-    if (n > 0)
-        as_buf_drop(&c->to, (size_t)n);
-    else if (n < 0 && errno != EAGAIN && errno != EINTR)
+    const ssize_t n = write(c->in, c->to.p + c->n_written, c->to.n - c->n_written);
+    if (n > 0) {
+        c->n_written += (size_t)n;
+        if (c->n_written == c->to.n) { /* not piece by piece: each would move the rest */
+            as_buf_reset(&c->to);
+            c->n_written = 0;
+        }
+    }
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
         close_fd(&c->in); /* it reads no more; its output tells how it ended */
 }
 

@@ -194,7 +194,7 @@ static int64_t i64_at(const as_json *o, const char *key)
 static bool logprob_of(const as_json *node, double *out)
 {
     if (as_json_type(node) == AS_JSON_NULL) {
-        *out = -INFINITY;
+        *out = (double)-INFINITY;
         return true;
     }
     return as_json_f64(node, out) && *out <= 1e-3;
