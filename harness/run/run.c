@@ -203,6 +203,7 @@ static as_code note_beginning(runner *r, const run_outcome *out, as_err *err)
         const int n = snprintf(text, sizeof text, "continued with %lld of %lld answers stored",
                                (long long)r->tick.n_done, (long long)r->tick.n_total);
         AS_TRY(run_note(r, "info", "resume", (as_str){text, (size_t)n}, err));
+        AS_TRY(run_know_answerers(r, err));
     }
     for (int i = 0; i < r->plan->n_tasks; i++) {
         const run_task *t = &r->plan->tasks[i];
@@ -295,6 +296,7 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
     r.is_adaptive = o->max_concurrency > o->concurrency && !r.driver->is_in_process;
     if (r.is_adaptive)
         r.n_slots = o->max_concurrency;
+    as_arena_init(&r.names, 0);
     r.slots = calloc((size_t)r.n_slots, sizeof *r.slots);
     r.task_ids = calloc((size_t)plan->n_tasks, sizeof *r.task_ids);
     r.done = calloc((size_t)plan->n_tasks, sizeof *r.done);
@@ -309,6 +311,7 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
         as_arena_release(&r.slots[i].arena);
     for (int i = 0; r.done != NULL && i < plan->n_tasks; i++)
         free(r.done[i]);
+    as_arena_release(&r.names);
     free(r.slots);
     free(r.task_ids);
     free(r.done);

@@ -21,12 +21,11 @@ typedef struct slot {
     int64_t resume_ns; /* SLOT_PAUSE: when the next try is due */
 } slot;
 
-enum { MAX_ENDPOINTS = 64, MAX_CHANGES = 100, ENDPOINT_TEXT = 256 };
+enum { MAX_ENDPOINTS = 64, MAX_CHANGES = 100 };
 
-/* One of several servers, as their answers name them. */
+/* One of several servers, as their answers name it; an empty name where there is but one. */
 typedef struct endpoint {
-    char name[ENDPOINT_TEXT];
-    size_t n;
+    as_str name, model, fingerprint; /* in runner.names */
     bool is_down;
 } endpoint;
 
@@ -58,6 +57,7 @@ typedef struct runner {
     as_err stop_words;
     endpoint endpoints[MAX_ENDPOINTS];
     int n_endpoints, n_changes;
+    as_arena names;
     int64_t work_ns, cpu_ns;      /* of the scheduler's loop */
     int64_t latency_ns, queue_ns; /* sums over answers */
     as_err fatal;                 /* first error inside a callback */
@@ -74,7 +74,9 @@ as_code run_work(runner *r, as_err *err);
 /* ---- watch.c: what is worth telling about a run */
 /* Stores an event with the run; levels "warn" and "error" are logged too. */
 as_code run_note(runner *r, const char *level, const char *kind, as_str text, as_err *err);
-/* Up and down of the endpoint that answered or failed. */
+/* Who answered what is stored already. */
+as_code run_know_answerers(runner *r, as_err *err);
+/* Up and down of the endpoint that answered or failed, and another model behind it than before. */
 as_code run_watch_endpoint(runner *r, const as_response *response, as_err *err);
 /* Our own CPU time and queueing against the latencies of this session. */
 as_code run_note_client(runner *r, as_err *err);

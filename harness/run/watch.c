@@ -18,39 +18,81 @@ as_code run_note(runner *r, const char *level, const char *kind, as_str text, as
 /* ---- endpoints ---------------------------------------------------------------------------------
  */
 
+/* NULL: too many, or no memory; nothing is watched then. */
 static endpoint *endpoint_of(runner *r, as_str name)
 {
     for (int i = 0; i < r->n_endpoints; i++)
-        if (as_str_eq((as_str){r->endpoints[i].name, r->endpoints[i].n}, name))
+        if (as_str_eq(r->endpoints[i].name, name))
             return &r->endpoints[i];
-    if (r->n_endpoints == MAX_ENDPOINTS || name.n >= ENDPOINT_TEXT)
+    if (r->n_endpoints == MAX_ENDPOINTS)
         return NULL;
-    endpoint *e = &r->endpoints[r->n_endpoints++];
-    *e = (endpoint){.n = name.n};
-    memcpy(e->name, name.p, name.n);
-    return e;
+    const as_str kept = as_arena_str(&r->names, name);
+    if (!as_str_is_set(kept))
+        return NULL;
+    r->endpoints[r->n_endpoints] = (endpoint){.name = kept};
+    return &r->endpoints[r->n_endpoints++];
+}
+
+static void know(runner *r, endpoint *e, as_str model, as_str fingerprint)
+{
+    e->model = as_arena_str(&r->names, model);
+    e->fingerprint = as_arena_str(&r->names, fingerprint);
+}
+
+as_code run_know_answerers(runner *r, as_err *err)
+{
+    db_answerer known[MAX_ENDPOINTS];
+    int n = 0;
+    AS_TRY(db_answerers(r->db, r->run_id, known, MAX_ENDPOINTS, &n, &r->names, err));
+    for (int i = 0; i < n; i++) {
+        endpoint *e = endpoint_of(r, known[i].endpoint);
+        if (e != NULL)
+            know(r, e, known[i].model, known[i].fingerprint);
+    }
+    return AS_OK;
+}
+
+static as_code watch_model(runner *r, endpoint *e, const as_response *response, as_err *err)
+{
+    if (as_str_eq(e->model, response->model) && as_str_eq(e->fingerprint, response->fingerprint))
+        return AS_OK;
+    const endpoint before = *e;
+    know(r, e, response->model, response->fingerprint);
+    if (before.model.n == 0 || r->n_changes++ >= MAX_CHANGES)
+        return AS_OK;
+    char text[700];
+    const int n = snprintf(
+        text, sizeof text,
+        "the server now answers as \"%.*s\" (%.*s); earlier answers of this run are of \"%.*s\" "
+        "(%.*s): begin anew with --new-run if it is another model",
+        AS_ARG(as_str_sub(response->model, 0, 100)),
+        AS_ARG(as_str_sub(response->fingerprint, 0, 100)), AS_ARG(as_str_sub(before.model, 0, 100)),
+        AS_ARG(as_str_sub(before.fingerprint, 0, 100)));
+    return run_note(r, "warn", "model", (as_str){text, (size_t)n}, err);
 }
 
 as_code run_watch_endpoint(runner *r, const as_response *response, as_err *err)
 {
-    if (response->endpoint.n == 0)
-        return AS_OK;
-    endpoint *e = endpoint_of(r, response->endpoint);
     const bool has_failed = response->finish == AS_FINISH_ERROR;
     const bool is_down = has_failed && response->error == AS_ERROR_TRANSPORT;
-    if (e == NULL || e->is_down == is_down || (has_failed && !is_down))
+    endpoint *e = endpoint_of(r, response->endpoint);
+    if (e == NULL || (has_failed && !is_down))
+        return AS_OK;
+    if (!has_failed && response->model.n != 0)
+        AS_TRY(watch_model(r, e, response, err));
+    if (response->endpoint.n == 0 || e->is_down == is_down)
         return AS_OK;
     e->is_down = is_down;
     if (r->n_changes++ >= MAX_CHANGES)
         return AS_OK;
     char text[700];
-    const int n = is_down ? snprintf(text, sizeof text,
-                                     "endpoint %.*s does not answer: %.*s; its requests go on "
-                                     "elsewhere or wait",
-                                     AS_ARG(response->endpoint),
-                                     AS_ARG(as_str_sub(response->message, 0, 300)))
-                          : snprintf(text, sizeof text, "endpoint %.*s answers again",
-                                     AS_ARG(response->endpoint));
+    const as_str name = as_str_sub(response->endpoint, 0, 200);
+    const int n = is_down
+                      ? snprintf(text, sizeof text,
+                                 "endpoint %.*s does not answer: %.*s; its requests go on "
+                                 "elsewhere or wait",
+                                 AS_ARG(name), AS_ARG(as_str_sub(response->message, 0, 300)))
+                      : snprintf(text, sizeof text, "endpoint %.*s answers again", AS_ARG(name));
     return run_note(r, is_down ? "warn" : "info", "endpoint", (as_str){text, (size_t)n}, err);
 }
 

@@ -197,3 +197,33 @@ as_code db_latency_read(db_store *db, int64_t run_id, bool *has, db_latency *out
     *has = c == AS_OK && (out->n_calls > 0 || out->n_errors > 0 || out->n_retries > 0);
     return c;
 }
+
+as_code db_answerers(db_store *db, int64_t run_id, db_answerer *out, int max, int *n,
+                     as_arena *keep, as_err *err)
+{
+    *n = 0;
+    db_settle(db);
+    db_args a;
+    /* With a single max(), SQLite takes the other columns from that row. */
+    AS_TRY(db_prepare(&db->read,
+                      "SELECT coalesce(endpoint, ''), coalesce(model, ''),"
+                      " coalesce(fingerprint, ''), max(started_wall_ns) FROM attempt"
+                      " WHERE counts = 1 AND error = 'none' AND model IS NOT NULL"
+                      " AND task_id IN (SELECT id FROM task WHERE run_id = ?)"
+                      " GROUP BY endpoint ORDER BY 1",
+                      &a, err));
+    db_i64(&a, run_id);
+    bool has_row = false;
+    as_code c = AS_OK;
+    while (*n < max && (c = db_step(&a, &has_row, err)) == AS_OK && has_row) {
+        db_answerer *to = &out[*n];
+        as_str *const texts[] = {&to->endpoint, &to->model, &to->fingerprint};
+        for (int i = 0; c == AS_OK && i < 3; i++)
+            c = db_col_keep(&a, i, texts[i], keep, err);
+        if (c != AS_OK)
+            break;
+        (*n)++;
+    }
+    db_finish(&a);
+    return c;
+}

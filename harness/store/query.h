@@ -86,6 +86,14 @@ as_code db_run_find(db_store *db, as_str which, db_run_row *out, as_arena *keep,
 as_code db_results(db_store *db, int64_t task_id, int scorer_version, as_result **out, size_t *n,
                    as_arena *keep, as_err *err);
 
+/* Whom the answers of a run came from, by endpoint (empty where there is one): the newest words. */
+typedef struct db_answerer {
+    as_str endpoint, model, fingerprint;
+} db_answerer;
+
+as_code db_answerers(db_store *db, int64_t run_id, db_answerer *out, int max, int *n,
+                     as_arena *keep, as_err *err);
+
 /* What was asked and answered. */
 typedef struct db_texts {
     as_str prefix, prompt, reasoning, answer, message;
