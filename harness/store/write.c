@@ -93,14 +93,15 @@ static void put_gaps(db_writer *w, db_args *a, const db_record *r)
         w->gaps.n[db_gap_bucket(gaps[i])]++;
 }
 
-/* "seed,top_k"; NULL for nothing. */
-static void put_dropped(db_args *a, unsigned dropped)
+enum { DROPPED_TEXT = AS_N_DROPPED * 16 };
+
+/* "seed,top_k"; NULL for nothing. The names must live until the statement has run. */
+static void put_dropped(db_args *a, unsigned dropped, char names[DROPPED_TEXT])
 {
-    char names[AS_N_DROPPED * 16];
     size_t n = 0;
     for (int bit = 0; bit < AS_N_DROPPED; bit++)
         if ((dropped & 1U << bit) != 0)
-            n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n != 0 ? "," : "",
+            n += (size_t)snprintf(names + n, DROPPED_TEXT - n, "%s%s", n != 0 ? "," : "",
                                   as_dropped_name(bit));
     db_str_set(a, n != 0 ? (as_str){names, n} : (as_str){0});
 }
@@ -110,7 +111,8 @@ static void put_word(db_args *a, as_str s)
     db_str_set(a, s.n != 0 ? s : (as_str){0});
 }
 
-static void put_server_columns(db_writer *w, db_args *a, const db_record *r)
+static void put_server_columns(db_writer *w, db_args *a, const db_record *r,
+                               char dropped[DROPPED_TEXT])
 {
     const as_response *p = &r->response;
     db_i64_known(a, p->first_byte_ns);
@@ -121,7 +123,7 @@ static void put_server_columns(db_writer *w, db_args *a, const db_record *r)
     db_i64_known(a, p->server_prompt_ns);
     db_i64_known(a, p->server_generation_ns);
     db_i64_known(a, p->server_load_ns);
-    put_dropped(a, p->dropped);
+    put_dropped(a, p->dropped, dropped);
     put_word(a, p->finish_raw);
     put_word(a, p->model);
     put_word(a, p->fingerprint);
@@ -144,6 +146,7 @@ static as_code write_last_try(db_writer *w, const db_job *job, as_err *err)
     const db_record *r = &job->record;
     const as_response *p = &r->response;
     as_sha256 room[4];
+    char dropped[DROPPED_TEXT];
     const as_sha256 *prefix = NULL;
     const as_sha256 *prompt = NULL;
     const as_sha256 *reasoning = NULL;
@@ -190,7 +193,7 @@ static as_code write_last_try(db_writer *w, const db_job *job, as_err *err)
     db_i64_known(&a, p->first_token_ns);
     db_i64_known(&a, p->total_ns);
     db_i64_known(&a, p->client_cpu_ns);
-    put_server_columns(w, &a, r);
+    put_server_columns(w, &a, r, dropped);
     return db_run_args(&a, err);
 }
 
