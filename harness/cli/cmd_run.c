@@ -245,18 +245,23 @@ static as_code wants_preflight(const run_flags *f, const run_plan *plan, bool *o
     return AS_OK;
 }
 
-static as_code preflight(const run_plan *plan, const run_flags *f, run_findings *out, cli_env *env,
+typedef struct checks {
+    run_findings found;
+    bool is_prepared; /* the backend */
+} checks;
+
+static as_code preflight(const run_plan *plan, const run_flags *f, checks *out, cli_env *env,
                          as_err *err)
 {
-    *out = (run_findings){0};
-    bool is_wanted = false;
-    AS_TRY(wants_preflight(f, plan, &is_wanted, err));
-    if (!is_wanted)
+    *out = (checks){0};
+    AS_TRY(wants_preflight(f, plan, &out->is_prepared, err));
+    if (!out->is_prepared)
         return AS_OK;
-    AS_TRY(run_preflight(plan, env->cancel, out, env->keep, err));
-    for (int i = 0; i < out->n; i++)
-        if (out->of[i].level == RUN_WARN)
-            as_log_line(&env->log, AS_LOG_WARN, "%.*s", AS_ARG(out->of[i].text));
+    AS_TRY(run_prepare(plan, err));
+    AS_TRY(run_preflight(plan, env->cancel, &out->found, env->keep, err));
+    for (int i = 0; i < out->found.n; i++)
+        if (out->found.of[i].level == RUN_WARN)
+            as_log_line(&env->log, AS_LOG_WARN, "%.*s", AS_ARG(out->found.of[i].text));
     return AS_OK;
 }
 
@@ -264,6 +269,7 @@ static as_code preflight(const run_plan *plan, const run_flags *f, run_findings 
 static as_code print_preflight(const run_plan *plan, cli_format format, cli_env *env, as_err *err)
 {
     run_findings found;
+    AS_TRY(run_prepare(plan, err));
     AS_TRY(run_preflight(plan, env->cancel, &found, env->keep, err));
     as_buf b;
     as_buf_init(&b, 0);
@@ -302,8 +308,14 @@ static as_code print_preflight(const run_plan *plan, cli_format format, cli_env 
 /* ---- the run ------------------------------------------------------------------------------------
  */
 
-static as_code carry_out(const run_plan *plan, const run_flags *f, const run_findings *found,
-                         db_store *db, cli_env *env, run_outcome *out, as_err *err)
+static void tell_memory(const be_info *info)
+{
+    if (info->memory.n != 0)
+        (void)fprintf(stderr, "assay: memory: %.*s\n", AS_ARG(info->memory));
+}
+
+static as_code carry_out(const run_plan *plan, const run_flags *f, const checks *done, db_store *db,
+                         cli_env *env, run_outcome *out, as_err *err)
 {
     cli_progress progress;
     cli_progress_init(&progress, f->quiet);
@@ -316,8 +328,10 @@ static as_code carry_out(const run_plan *plan, const run_flags *f, const run_fin
         .cancel = env->cancel,
         .tick = cli_progress_tick,
         .tick_user = &progress,
-        .findings = found->of,
-        .n_findings = found->n,
+        .ready = f->quiet ? NULL : tell_memory,
+        .findings = done->found.of,
+        .n_findings = done->found.n,
+        .is_prepared = done->is_prepared,
     };
     return run_execute(plan, &how, out, err);
 }
@@ -362,12 +376,12 @@ static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format
             env->keep, "%.*s", (int)(strlen(db_path) - strlen(as_path_base(db_path))), db_path);
         AS_TRY(as_make_dirs(dir.p, err));
     }
-    run_findings found;
-    AS_TRY(preflight(plan, f, &found, env, err));
+    checks done;
+    AS_TRY(preflight(plan, f, &done, env, err));
     db_store *db = NULL;
     AS_TRY(db_open(&db, db_path, DB_CREATE, &env->log, err));
     run_outcome out;
-    as_code c = carry_out(plan, f, &found, db, env, &out, err);
+    as_code c = carry_out(plan, f, &done, db, env, &out, err);
     if (c == AS_OK) {
         tell_outcome(&out, f);
         *code = exit_code(&out, f->fail_on_error);

@@ -5,7 +5,19 @@
 #include "scorers/scorers.h"
 #include "suites/suites.h"
 
-const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, NULL};
+/* clang-format off */
+const be_driver *const cli_backends[] = {
+    &be_engine,
+    &be_openai,
+    &be_llamacpp,
+    &be_vllm,
+    &be_tjs,
+    &be_plugin,
+    &be_replay,
+    &be_null,
+    NULL,
+};
+/* clang-format on */
 
 const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_needle,
                                       &su_smoke_choice, &su_smoke_number, NULL};
@@ -25,6 +37,9 @@ const cli_command cli_commands[] = {
     {"db", "check or export the database", cmd_db},
     {"data", "list, import or verify datasets", cmd_data},
     {"model", "tokenize, generate, logits, perplexity, info", cmd_model},
+    {"serve", "a model behind an HTTP interface as OpenAI has it", cmd_serve},
+    {"mock", "a scripted server that answers and fails as real ones do", cmd_mock},
+    {"exec", "run programs in a sandbox and judge what they print", cmd_exec},
     {"doctor", "what this machine and build can do", cmd_doctor},
     {NULL, NULL, NULL},
 };

@@ -258,13 +258,28 @@ static as_code wind_up(runner *r, run_outcome *out, as_err *err)
     return db_flush(r->db, err);
 }
 
+static bool is_adaptive(const run_options *o)
+{
+    return o->max_concurrency > o->concurrency && !o->backend->driver->is_in_process;
+}
+
+as_code run_prepare(const run_plan *plan, as_err *err)
+{
+    const run_options *o = plan->options;
+    if (o->backend->driver->prepare == NULL)
+        return AS_OK;
+    run_estimate e;
+    AS_TRY(run_plan_estimate(plan, &e, err));
+    return o->backend->driver->prepare(o->backend, e.max_total_tokens,
+                                       is_adaptive(o) ? o->max_concurrency : o->concurrency, err);
+}
+
 static as_code carry_out(runner *r, run_outcome *out, as_err *err)
 {
-    if (r->driver->prepare != NULL) {
-        run_estimate e;
-        AS_TRY(run_plan_estimate(r->plan, &e, err));
-        AS_TRY(r->driver->prepare(r->be, e.max_total_tokens, r->n_slots, err));
-    }
+    if (!r->how->is_prepared)
+        AS_TRY(run_prepare(r->plan, err));
+    if (r->how->ready != NULL)
+        r->how->ready(r->driver->info(r->be));
     AS_TRY(begin_run(r, out, err));
     if (run_has_next(r)) {
         out->was_complete = false;
@@ -293,7 +308,7 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
         .n_slots = o->concurrency,
         .started_ns = as_now_ns(),
     };
-    r.is_adaptive = o->max_concurrency > o->concurrency && !r.driver->is_in_process;
+    r.is_adaptive = is_adaptive(o);
     if (r.is_adaptive)
         r.n_slots = o->max_concurrency;
     as_arena_init(&r.names, 0);

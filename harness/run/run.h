@@ -50,6 +50,8 @@ typedef struct run_execution {
     void *tick_user;
     const run_finding *findings; /* of the preflight; stored with the run */
     int n_findings;
+    bool is_prepared;                   /* run_prepare was called */
+    void (*ready)(const be_info *info); /* may be NULL; once, before the first request */
 } run_execution;
 
 typedef struct run_outcome {
@@ -62,6 +64,9 @@ typedef struct run_outcome {
     int64_t n_planned, n_done, n_errors;
 } run_outcome;
 
+/* Tells the backend what is coming; once, before its first request. run_execute does it unless told
+ * that it was done. */
+as_code run_prepare(const run_plan *plan, as_err *err);
 as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome *out, as_err *err);
 
 /* Sums the stored results of one task up again and stores the summary. */
