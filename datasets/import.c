@@ -91,7 +91,8 @@ as_code ds_job_remember(ds_job *job, ds_out_split *s, as_str id, size_t bytes, i
         s->rows = rows;
         s->cap = cap;
     }
-    ds_in_row row = {.where = ds_job_where(job), .row_idx = row_idx, .at = s->bytes, .bytes = bytes, .id = id};
+    ds_in_row row = {
+        .where = ds_job_where(job), .row_idx = row_idx, .at = s->bytes, .bytes = bytes, .id = id};
     s->rows[s->n++] = row;
     s->bytes += bytes;
     s->from_pages = s->from_pages && row_idx >= 0;
@@ -398,8 +399,8 @@ static as_code copy_split(ds_job *job, const char *from_dir, const ds_split *s, 
 }
 
 /* Adds the splits that the dataset has and this import does not bring. */
-static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int *n,
-                           as_arena *keep, as_err *err)
+static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int *n, as_arena *keep,
+                           as_err *err)
 {
     ds_info old = {0};
     as_err why = {0};
@@ -429,8 +430,7 @@ static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int
     return AS_OK;
 }
 
-static as_code describe(ds_job *job, const char *place, ds_info *out, as_arena *keep,
-                        as_err *err)
+static as_code describe(ds_job *job, const char *place, ds_info *out, as_arena *keep, as_err *err)
 {
     ds_split *splits = as_new(keep, ds_split, DS_MAX_SPLITS);
     char now[AS_ISO_TIME];
