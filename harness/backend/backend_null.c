@@ -69,7 +69,7 @@ static const as_json *reply_for(const null_backend *be, const as_request *rq)
     char key[256];
     const as_json *items = as_json_get(be->script, "items");
     const as_json *reply = NULL;
-    if (rq->item.n < sizeof key) {
+    if (rq->item.n != 0 && rq->item.n < sizeof key) {
         memcpy(key, rq->item.p, rq->item.n);
         key[rq->item.n] = '\0';
         reply = as_json_get(items, key);

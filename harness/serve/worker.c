@@ -7,9 +7,11 @@
 
 enum { POLL_MS = 1 };
 
+typedef enum command_kind { SUBMIT, CANCEL, CANCEL_ALL } command_kind;
+
 typedef struct command {
     struct command *next;
-    enum { SUBMIT, CANCEL, CANCEL_ALL } kind;
+    command_kind kind;
     sv_task *task;
 } command;
 
@@ -513,7 +515,7 @@ as_code sv_worker_open(sv_worker **out, be_backend *backend, int max_batch, cons
     return AS_OK;
 }
 
-static void call(sv_worker *w, int kind, sv_task *task)
+static void call(sv_worker *w, command_kind kind, sv_task *task)
 {
     command *c = malloc(sizeof *c);
     while (c == NULL) { /* small, and must not be lost */
@@ -521,8 +523,7 @@ static void call(sv_worker *w, int kind, sv_task *task)
         (void)nanosleep(&pause, NULL);
         c = malloc(sizeof *c);
     }
-    *c = (command){.task = task};
-    c->kind = kind;
+    *c = (command){.kind = kind, .task = task};
     (void)pthread_mutex_lock(&w->lock);
     if (kind == SUBMIT)
         w->load += task->n_parts;
