@@ -91,7 +91,8 @@ as_code ds_job_remember(ds_job *job, ds_out_split *s, as_str id, size_t bytes, i
         s->rows = rows;
         s->cap = cap;
     }
-    ds_in_row row = {.where = ds_job_where(job), .row_idx = row_idx, .at = s->bytes, .bytes = bytes, .id = id};
+    ds_in_row row = {
+        .where = ds_job_where(job), .row_idx = row_idx, .at = s->bytes, .bytes = bytes, .id = id};
     s->rows[s->n++] = row;
     s->bytes += bytes;
     s->from_pages = s->from_pages && row_idx >= 0;
@@ -398,8 +399,8 @@ static as_code copy_split(ds_job *job, const char *from_dir, const ds_split *s, 
 }
 
 /* Adds the splits that the dataset has and this import does not bring. */
-static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int *n,
-                           as_arena *keep, as_err *err)
+static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int *n, as_arena *keep,
+                           as_err *err)
 {
     ds_info old = {0};
     as_err why = {0};
@@ -416,6 +417,12 @@ static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int
         const ds_split *same = NULL;
         for (int k = 0; k < n_new && same == NULL; k++)
             same = as_str_eq(splits[k].name, s->name) ? &splits[k] : NULL;
+        /* The tests of rows that are replaced go with them. */
+        for (int k = 0; k < n_new && same == NULL; k++)
+            same = s->name.n == splits[k].name.n + 6 && as_str_starts(s->name, splits[k].name) &&
+                           as_str_ends(s->name, AS_STR(".tests"))
+                       ? &splits[k]
+                       : NULL;
         if (same != NULL) {
             (void)as_buf_printf(&job->notes, "split %s: %lld rows replace the %lld of before\n",
                                 s->name.p, (long long)same->rows, (long long)s->rows);
@@ -429,8 +436,7 @@ static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int
     return AS_OK;
 }
 
-static as_code describe(ds_job *job, const char *place, ds_info *out, as_arena *keep,
-                        as_err *err)
+static as_code describe(ds_job *job, const char *place, ds_info *out, as_arena *keep, as_err *err)
 {
     ds_split *splits = as_new(keep, ds_split, DS_MAX_SPLITS);
     char now[AS_ISO_TIME];

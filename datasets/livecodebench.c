@@ -48,7 +48,8 @@ static bool is_letter(char c)
 static int find_number(as_str name, as_str word)
 {
     for (size_t i = 0; i + word.n <= name.n; i++) {
-        if (!as_str_eq(as_str_sub(name, i, i + word.n), word) || (i != 0 && is_letter(name.p[i - 1])))
+        if (!as_str_eq(as_str_sub(name, i, i + word.n), word) ||
+            (i != 0 && is_letter(name.p[i - 1])))
             continue;
         size_t end = i + word.n;
         while (end < name.n && name.p[end] >= '0' && name.p[end] <= '9')

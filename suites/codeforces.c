@@ -138,10 +138,11 @@ static as_code load_contests(cf_state *state, const char *root, as_arena *keep, 
 
 static as_code missing(as_err *err)
 {
-    return as_fail(err, AS_RANGE,
-                   "codeforces: no problems are here: `assay data import codeforces PROBLEMS.jsonl "
-                   "CONTESTS.jsonl` brings yours in; their form stands in datasets/importers.h, and "
-                   "datasets/samples has twelve");
+    return as_fail(
+        err, AS_RANGE,
+        "codeforces: no problems are here: `assay data import codeforces PROBLEMS.jsonl "
+        "CONTESTS.jsonl` brings yours in; their form stands in datasets/importers.h, and "
+        "datasets/samples has twelve");
 }
 
 static as_code cf_load(su_task *out, const su_suite *suite, const su_protocol *protocol,
@@ -189,10 +190,11 @@ static as_code cf_prompt(const su_task *task, const as_sample *sample, int n_sho
     as_buf b;
     as_str text;
     as_buf_init(&b, 0);
-    (void)as_buf_add_z(&b, "You are a coding expert. Given a competition-level coding problem, you "
-                           "need to write a C++ program to solve it. You may start by outlining "
-                           "your thought process. In the end, please provide the complete code in a "
-                           "code block enclosed with ``` ```.\n\n");
+    (void)as_buf_add_z(&b,
+                       "You are a coding expert. Given a competition-level coding problem, you "
+                       "need to write a C++ program to solve it. You may start by outlining "
+                       "your thought process. In the end, please provide the complete code in a "
+                       "code block enclosed with ``` ```.\n\n");
     if (title.n != 0)
         su_prompt_add(&b, "<h1>", title, "</h1>\n");
     su_prompt_add(&b, "", sample->question, "");
@@ -335,11 +337,11 @@ static as_code cf_summarise(const su_task *task, const as_result *rows, size_t n
     AS_TRY(su_put_pass_metrics(&s, rows, n, 0, keep, err));
     AS_TRY(su_codeforces_rate(&r, task, rows, n, keep, err));
     const as_metric more[] = {
-        {AS_STR_INIT("rating"), r.rating},       {AS_STR_INIT("rating_lo"), r.lo},
-        {AS_STR_INIT("rating_hi"), r.hi},        {AS_STR_INIT("contests"), r.n_contests},
+        {AS_STR_INIT("rating"), r.rating},          {AS_STR_INIT("rating_lo"), r.lo},
+        {AS_STR_INIT("rating_hi"), r.hi},           {AS_STR_INIT("contests"), r.n_contests},
         {AS_STR_INIT("small_contests"), r.n_small}, {AS_STR_INIT("rating_ml"), r.ml.value},
-        {AS_STR_INIT("rating_ml_lo"), r.ml.lo},  {AS_STR_INIT("rating_ml_hi"), r.ml.hi},
-        {AS_STR_INIT("rating_map"), r.map.value}, {AS_STR_INIT("rating_map_lo"), r.map.lo},
+        {AS_STR_INIT("rating_ml_lo"), r.ml.lo},     {AS_STR_INIT("rating_ml_hi"), r.ml.hi},
+        {AS_STR_INIT("rating_map"), r.map.value},   {AS_STR_INIT("rating_map_lo"), r.map.lo},
         {AS_STR_INIT("rating_map_hi"), r.map.hi},
     };
     enum { N = sizeof more / sizeof more[0] };

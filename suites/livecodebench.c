@@ -21,9 +21,8 @@
 
 enum { N_FILES = 6, OFFICIAL_K = 5 };
 
-#define SOURCE "LiveCodeBench/LiveCodeBench, commit 28fef95e"
-#define OWN_SAMPLING                                                                               \
-    .repeats = 1, .max_tokens = 32768, .sampling = {1, 0.95, (double)NAN, 64}
+#define SOURCE       "LiveCodeBench/LiveCodeBench, commit 28fef95e"
+#define OWN_SAMPLING .repeats = 1, .max_tokens = 32768, .sampling = {1, 0.95, (double)NAN, 64}
 #define ROW(name, text)                                                                            \
     {                                                                                              \
         .id = name, .title = text ": one sample, temperature 1, as Gemma 4's numbers seem made",   \
@@ -225,7 +224,7 @@ static as_code add_file(su_task *task, lcb_item **items, const selection *s, int
     AS_TRY(ds_load(root, "livecodebench", split, &rows, err));
     as_sample *all = as_new(keep, as_sample, task->n_samples + rows.n);
     lcb_item *more = as_new(keep, lcb_item, task->n_samples + rows.n);
-    as_code c = rows.n == 0 ? missing(file, err)
+    as_code c = rows.n == 0                                           ? missing(file, err)
                 : all == NULL || more == NULL || !as_str_is_set(path) ? as_nomem(err)
                                                                       : AS_OK;
     size_t n = task->n_samples;
@@ -236,8 +235,8 @@ static as_code add_file(su_task *task, lcb_item **items, const selection *s, int
     for (size_t i = 0; c == AS_OK && i < rows.n; i++) {
         c = read_sample(&all[n], &more[n], rows.row[i], path.p, keep, err);
         const as_str date = all[n].origin;
-        if (c == AS_OK && (s->first.n == 0 || (as_str_cmp(date, s->first) >= 0 &&
-                                               as_str_cmp(date, s->last) <= 0)))
+        if (c == AS_OK && (s->first.n == 0 ||
+                           (as_str_cmp(date, s->first) >= 0 && as_str_cmp(date, s->last) <= 0)))
             n++;
     }
     if (c == AS_OK) {
@@ -291,7 +290,8 @@ static const char system_text[] =
     "You are an expert Python programmer. You will be given a question (problem specification) and "
     "will generate a correct Python program that matches the specification and passes all tests.";
 static const char stdin_format[] =
-    "### Format: Read the inputs from stdin solve the problem and write the answer to stdout (do not "
+    "### Format: Read the inputs from stdin solve the problem and write the answer to stdout (do "
+    "not "
     "directly test on the sample inputs). Enclose your code within delimiters as follows. Ensure "
     "that when the python program runs, it reads the inputs, runs the algorithm and writes output "
     "to STDOUT.\n```python\n# YOUR CODE HERE\n```\n\n";
@@ -353,8 +353,7 @@ static as_code regrouped(const su_task *task, const as_result *rows, size_t n, b
         if (at != SIZE_MAX && by_month) {
             copy[i].group = state->items[at].month;
         } else if (at != SIZE_MAX && state->items[at].errata.n != 0) {
-            copy[i].group =
-                as_arena_printf(keep, "errata: %.*s", AS_ARG(state->items[at].errata));
+            copy[i].group = as_arena_printf(keep, "errata: %.*s", AS_ARG(state->items[at].errata));
             if (!as_str_is_set(copy[i].group))
                 return as_nomem(err);
         }

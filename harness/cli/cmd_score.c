@@ -14,7 +14,7 @@ typedef struct rescore {
     const db_task_row *task;
     const sc_scorer *scorer;
     void *session;
-    const su_task *loaded; /* today's dataset: tests are not stored */
+    const su_task *loaded;   /* today's dataset: tests are not stored */
     const as_result *before; /* [n] earlier verdicts, in the same order */
     size_t n, at;
     int64_t n_changed;

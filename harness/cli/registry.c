@@ -7,14 +7,16 @@
 
 const be_driver *const cli_backends[] = {&be_engine, &be_replay, &be_null, NULL};
 
-const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_livecodebench, &su_codeforces, &su_needle,
-                                      &su_smoke_choice, &su_smoke_number, NULL};
+const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,   &su_livecodebench,
+                                      &su_codeforces,   &su_needle, &su_smoke_choice,
+                                      &su_smoke_number, NULL};
 
-const sc_scorer *const cli_scorers[] = {&sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api,
-                                        &sc_number_aime, &sc_number_first,
-                                        &sc_code_lcb, &sc_code_lcb_script, &sc_code_codeforces, NULL};
+const sc_scorer *const cli_scorers[] = {
+    &sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api, &sc_number_aime,     &sc_number_first,
+    &sc_code_lcb,        &sc_code_lcb_script,     &sc_code_codeforces, NULL};
 
-const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, &ds_livecodebench, &ds_codeforces, NULL};
+const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, &ds_livecodebench,
+                                            &ds_codeforces, NULL};
 
 const cli_command cli_commands[] = {
     {"run", "ask a model the questions of suites, score and store every answer", cmd_run},

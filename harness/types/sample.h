@@ -21,9 +21,9 @@ typedef struct as_sample {
     as_str group;    /* subject or difficulty; empty if the suite has none */
     as_str question; /* as the dataset has it, unstripped */
     const as_str *choices;
-    int n_choices; /* 0 for free answers */
-    as_str target; /* gold answer in the suite's form: "B", "204" */
-    as_str origin; /* where the dataset took it from, may be empty */
+    int n_choices;         /* 0 for free answers */
+    as_str target;         /* gold answer in the suite's form: "B", "204" */
+    as_str origin;         /* where the dataset took it from, may be empty */
     const as_tests *tests; /* NULL: none. Not stored: a stored sample gets it from its dataset */
 } as_sample;
 

@@ -99,8 +99,8 @@ static as_code decode_piece(as_str cell, size_t *at, uint8_t *piece, size_t *n, 
                 return as_fail(err, AS_PARSE, "base64: byte 0x%02x at offset %zu is no digit",
                                (uint8_t)cell.p[*at + i], *at + i);
         const bool is_last = *at + 4 == cell.n;
-        const bool is_padded = n_digits == 4 || (is_last && n_digits >= 2 &&
-                                                 cell.p[cell.n - 1] == '=');
+        const bool is_padded =
+            n_digits == 4 || (is_last && n_digits >= 2 && cell.p[cell.n - 1] == '=');
         if (!is_padded || *at + 4 > cell.n)
             return as_fail(err, AS_PARSE, "base64: bad padding at offset %zu", *at);
         const uint32_t v = ((uint32_t)d[0] << 18) | ((uint32_t)d[1] << 12) | ((uint32_t)d[2] << 6) |
@@ -130,7 +130,8 @@ static as_code inflate_all(as_buf *out, as_str cell, z_stream *z, as_err *err)
         const size_t room = left < step ? left : step;
         char *to = room != 0 ? as_buf_reserve(out, room) : NULL;
         if (to == NULL)
-            return as_fail(err, AS_RANGE, "zlib: the tests inflate to more than the limit of %zu bytes",
+            return as_fail(err, AS_RANGE,
+                           "zlib: the tests inflate to more than the limit of %zu bytes",
                            out->max_bytes);
         z->next_out = (Bytef *)to;
         z->avail_out = (uInt)room;
@@ -175,7 +176,8 @@ as_code sc_cell_decode(as_buf *out, as_str cell, as_err *err)
     else
         c = decode_pickled(out, s, err);
     if (c == AS_NOMEM)
-        c = as_fail(err, AS_RANGE, "the tests are longer than the limit of %zu bytes", out->max_bytes);
+        c = as_fail(err, AS_RANGE, "the tests are longer than the limit of %zu bytes",
+                    out->max_bytes);
     if (c != AS_OK)
         as_buf_reset(out);
     return c;

@@ -11,9 +11,8 @@ static bool find_language(sb_language *out, as_str tag)
     static const struct {
         const char *tag;
         sb_language language;
-    } rows[] = {{"", SB_CPP},     {"cpp", SB_CPP},       {"c", SB_CPP},
-                {"cc", SB_CPP},   {"cxx", SB_CPP},       {"python", SB_PYTHON},
-                {"py", SB_PYTHON}, {"python3", SB_PYTHON}};
+    } rows[] = {{"", SB_CPP},    {"cpp", SB_CPP},       {"c", SB_CPP},     {"cc", SB_CPP},
+                {"cxx", SB_CPP}, {"python", SB_PYTHON}, {"py", SB_PYTHON}, {"python3", SB_PYTHON}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         if (as_str_eq_z(tag, rows[i].tag)) {
             *out = rows[i].language;

@@ -7,7 +7,16 @@
 
 #include "base/jspan.h"
 
-typedef enum py_kind { PY_NULL, PY_INT, PY_FLOAT, PY_TEXT, PY_LIST, PY_TUPLE, PY_DICT, PY_OTHER } py_kind;
+typedef enum py_kind {
+    PY_NULL,
+    PY_INT,
+    PY_FLOAT,
+    PY_TEXT,
+    PY_LIST,
+    PY_TUPLE,
+    PY_DICT,
+    PY_OTHER
+} py_kind;
 
 typedef struct py_value {
     py_kind kind;
@@ -35,7 +44,8 @@ static as_code bad(const parser *p, const char *why)
 
 static void skip_blanks(parser *p)
 {
-    while (p->at < p->text.n && strchr(" \t\r\n", p->text.p[p->at]) != NULL && p->text.p[p->at] != '\0')
+    while (p->at < p->text.n && strchr(" \t\r\n", p->text.p[p->at]) != NULL &&
+           p->text.p[p->at] != '\0')
         p->at++;
 }
 
@@ -276,7 +286,12 @@ as_code sc_py_equal(bool *out, as_str returned, as_str expected, as_arena *scrat
 {
     py_value a, b;
     *out = false;
-    AS_TRY(parse(&b, "expected", expected, false, scratch, err));
+    const as_code c = parse(&b, "expected", expected, false, scratch, err);
+    if (c != AS_OK) {
+        if (err != NULL && c == AS_PARSE)
+            err->code = AS_RANGE;
+        return c == AS_PARSE ? AS_RANGE : c;
+    }
     AS_TRY(parse(&a, "returned", returned, true, scratch, err));
     *out = equal(&a, &b);
     return AS_OK;

@@ -82,9 +82,8 @@ static as_code parse(sc_tests *t, as_str line, as_err *err)
     for (bool is_end = false; !is_end;) {
         AS_TRY(as_jspan_next(&row, &name, &value, &is_end, err));
         if (as_str_eq_z(name, "public_test_cases") || as_str_eq_z(name, "tests"))
-            public = value;
-        else if (as_str_eq_z(name, "private_test_cases"))
-            private = value;
+        public = value;
+        else if (as_str_eq_z(name, "private_test_cases")) private = value;
     }
     if (public.n != 0 && add_member(t, public, &t->public_list, false, err) != AS_OK)
         return as_wrap(err, "public tests");
