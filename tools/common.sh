@@ -44,7 +44,7 @@ need() {
 need_build() {
   need gcc libc6-dev cmake ninja-build pkg-config git \
        libcjson-dev libpcre2-dev libsqlite3-dev nettle-dev zlib1g-dev libseccomp-dev libcmocka-dev \
-       g++ python3-minimal
+       g++ python3
 }
 
 # build PRESET: configure once, build; output goes to a log unless it fails.

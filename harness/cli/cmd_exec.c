@@ -65,11 +65,11 @@ static as_code open_pool(sb_pool **pool, int64_t slots, const char *factor, bool
                                .compile_dir = cache.p,
                                .verdict_dir = want_cache ? verdicts.p : NULL,
                                .log = &env->log};
+    AS_TRY(sb_pool_open(pool, &options, err));
     if (is_unsafe)
         (void)fputs("assay: warning: no sandbox: model-written code runs with your rights and can "
                     "read, change and send whatever you can\n",
                     stderr);
-    AS_TRY(sb_pool_open(pool, &options, err));
     if (!is_auto)
         return AS_OK;
     as_code c = sb_calibrate(*pool, &scale, err);

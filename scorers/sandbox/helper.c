@@ -181,13 +181,14 @@ as_code sb_helper_open(sb_helper *h, const sb_box_spec *spec, as_err *err)
     return AS_OK;
 }
 
-as_code sb_helper_test(sb_helper *h, const bx_limits *limits, as_str input, bx_record *record,
-                       as_str *output, as_str *errors, as_err *err)
+as_code sb_helper_test(sb_helper *h, const bx_limits *limits, as_str input, as_str program,
+                       bx_record *record, as_str *output, as_str *errors, as_err *err)
 {
     bx_out o;
     bx_begin(&o, BX_TEST);
     bx_put_limits(&o, limits);
     bx_put_bytes(&o, input.p, input.n);
+    bx_put_bytes(&o, program.p, program.n);
     AS_TRY(send_frame(h, &o, err));
     AS_TRY(receive(h, BX_RESULT, (int64_t)limits->wall_ms + OVERRUN_MS, err));
     const uint8_t *out = NULL, *errs = NULL;

@@ -45,8 +45,8 @@ void sb_helper_kick(sb_helper *h);
 /* AS_OK also when no box could be made: look at h->status.step. */
 as_code sb_helper_open(sb_helper *h, const sb_box_spec *spec, as_err *err);
 /* output and errors live in h->in until the next call. */
-as_code sb_helper_test(sb_helper *h, const bx_limits *limits, as_str input, bx_record *record,
-                       as_str *output, as_str *errors, as_err *err);
+as_code sb_helper_test(sb_helper *h, const bx_limits *limits, as_str input, as_str program,
+                       bx_record *record, as_str *output, as_str *errors, as_err *err);
 as_code sb_helper_close_box(sb_helper *h, as_err *err);
 
 #endif

@@ -9,7 +9,7 @@
 #include "scorers/sandbox/pool_impl.h"
 #include "scorers/sandbox/verdict.h"
 
-enum { TRIES = 2, RUNS_ALONE = 2 };
+enum { TRIES = 2, RUNS_ALONE = 2, BOX_USES = 200 };
 
 as_code sb_slot_helper(sb_slot *slot, sb_helper *h, as_err *err)
 {
@@ -21,10 +21,17 @@ as_code sb_slot_helper(sb_slot *slot, sb_helper *h, as_err *err)
     return sb_helper_start(h, slot->pool->helper_path, err);
 }
 
-void sb_slot_end_box(sb_slot *slot)
+static void end_box(sb_slot *slot)
 {
     if (slot->helper.has_box && sb_helper_close_box(&slot->helper, NULL) != AS_OK)
         sb_helper_stop(&slot->helper);
+}
+
+void sb_slot_end_box(sb_slot *slot)
+{
+    slot->box_owner = NULL;
+    if (!slot->is_shared)
+        end_box(slot);
 }
 
 static as_code no_box(const sb_helper *h, as_err *err)
@@ -33,13 +40,36 @@ static as_code no_box(const sb_helper *h, as_err *err)
                    strerror((int)h->status.error));
 }
 
-/* The box of this ticket is open on the slot's helper, or the error says why not. */
+/* The open box serves this ticket: its own, or one that loaded interpreter and limits fit. */
+static bool box_fits(sb_slot *slot, const sb_ticket *t, bool is_shared, const as_sha256 *key)
+{
+    if (!slot->helper.has_box)
+        return false;
+    if (slot->box_owner == t)
+        return true;
+    if (!is_shared || !slot->is_shared || slot->n_box_uses >= BOX_USES ||
+        memcmp(key, &slot->box_key, sizeof *key) != 0)
+        return false;
+    slot->box_owner = t;
+    slot->n_box_uses++;
+    return true;
+}
+
+/* A box for this ticket is open on the slot's helper, or the error says why not. */
 static as_code ensure_box(sb_slot *slot, sb_ticket *t, as_err *err)
 {
     AS_TRY(sb_slot_helper(slot, &slot->helper, err));
-    if (slot->helper.has_box)
-        return AS_OK;
     const bx_limits limits = sb_limits_wire(&t->limits, slot->pool->is_unsafe);
+    as_sha256 key = {{0}};
+    const bool is_shared = sb_program_shares(&t->job, &limits, &key);
+    if (box_fits(slot, t, is_shared, &key))
+        return AS_OK;
+    end_box(slot);
+    AS_TRY(sb_slot_helper(slot, &slot->helper, err));
+    slot->box_owner = t;
+    slot->is_shared = is_shared;
+    slot->box_key = key;
+    slot->n_box_uses = 1;
     const as_str binary = t->binary != NULL ? (as_str){t->binary->p, t->binary->n} : (as_str){0};
     sb_program program;
     sb_program_init(&program, &t->job, &limits, binary);
@@ -62,8 +92,8 @@ static as_code run_once(sb_slot *slot, sb_ticket *t, size_t i, bx_record *r, as_
         *r = (bx_record){0};
         c = ensure_box(slot, t, err);
         if (c == AS_OK)
-            c = sb_helper_test(&slot->helper, &limits, t->job.tests[i].input, r, output, errors,
-                               err);
+            c = sb_helper_test(&slot->helper, &limits, t->job.tests[i].input, t->program, r, output,
+                               errors, err);
         if (!is_our_fault(c, r) || c == AS_CANCELLED)
             return c;
         as_log_line(slot->pool->log, AS_LOG_DEBUG, "sandbox: test %zu: %s; trying a fresh helper",
@@ -87,7 +117,7 @@ as_code sb_slot_once(sb_slot *slot, sb_helper *h, const sb_box_spec *spec, as_st
         if (c == AS_OK && !h->has_box)
             c = no_box(h, err);
         if (c == AS_OK)
-            c = sb_helper_test(h, &spec->limits, input, r, output, errors, err);
+            c = sb_helper_test(h, &spec->limits, input, (as_str){0}, r, output, errors, err);
         if (!is_our_fault(c, r) || c == AS_CANCELLED)
             break;
         sb_helper_stop(h);

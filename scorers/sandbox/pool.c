@@ -76,6 +76,11 @@ static void prepare(sb_slot *slot, sb_ticket *t)
     as_code c = AS_OK;
     sb_verdict_key(t);
     const bool is_known = sb_verdict_load(t);
+    if (!is_known && t->job.language == SB_PYTHON) {
+        t->program = sb_program_text(&t->job, &t->keep); /* nobody else has the ticket yet */
+        if (!as_str_is_set(t->program))
+            c = as_nomem(&err);
+    }
     if (!is_known && t->job.language == SB_CPP)
         c = sb_compile_program(slot, t, t->job.code, &t->binary, &err);
     if (!is_known && c == AS_OK && t->job.rule == SB_CHECKER && t->job.checker_language == SB_CPP &&

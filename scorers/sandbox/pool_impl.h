@@ -31,6 +31,11 @@ typedef struct sb_slot {
     sb_helper helper;  /* for programs */
     sb_helper checker; /* for compilers and checkers: the program's box can stay */
     as_arena scratch;  /* one test */
+    /* The box that the helper has: whose it is, or what programs must share to follow in it. */
+    const sb_ticket *box_owner;
+    bool is_shared;
+    as_sha256 box_key;
+    int n_box_uses;
 } sb_slot;
 
 struct sb_ticket {
@@ -48,6 +53,7 @@ struct sb_ticket {
     sb_result result;
     /* written while preparing, read-only then */
     sb_binary *binary, *checker;
+    as_str program; /* of an interpreter that forks */
     as_sha256 key;
 };
 
@@ -75,7 +81,7 @@ struct sb_pool {
 
 /* judge.c: runs test i of the ticket on the slot; the result's texts are in slot->scratch. */
 as_code sb_judge_test(sb_slot *slot, sb_ticket *t, size_t i, sb_test_result *out, as_err *err);
-/* Ends the slot's box, if any. A helper that does not obey is replaced. */
+/* Ends the slot's box, if any and if no other program may use it. A helper that does not obey is replaced. */
 void sb_slot_end_box(sb_slot *slot);
 /* The helper, started if it is not running. */
 as_code sb_slot_helper(sb_slot *slot, sb_helper *h, as_err *err);

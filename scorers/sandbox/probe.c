@@ -95,7 +95,7 @@ as_code sb_prove(sb_slot *slot, as_err *err)
         return refuse(h->status.step, h->status.error, err);
     bx_record r = {0};
     as_str output, errors;
-    AS_TRY(sb_helper_test(h, &spec.limits, (as_str){0}, &r, &output, &errors, err));
+    AS_TRY(sb_helper_test(h, &spec.limits, (as_str){0}, (as_str){0}, &r, &output, &errors, err));
     if (r.step != BX_STEP_NONE)
         return refuse(r.step, r.error, err);
     if (r.act != BX_ACT_NONE || r.status != 0)

@@ -1,6 +1,5 @@
 #include "scorers/sandbox/program.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -13,46 +12,50 @@ as_str sb_server_text(void)
     return (as_str){sb_server_py, (size_t)(sb_server_py_end - sb_server_py)};
 }
 
-static const char *const known_modules[] = {
-    "string",     "re",       "datetime",    "collections", "heapq",     "bisect",
-    "copy",       "math",     "random",      "statistics",  "itertools", "functools",
-    "operator",   "json",     "typing",      "decimal",     "fractions", "array",
-    "queue",      "time",     "dataclasses", "enum",        "asyncio",   "socket",
-    "subprocess", "tempfile", "hashlib",     "struct",      "numpy",
-};
+#define USUAL_MODULES                                                                              \
+    "string,re,datetime,collections,heapq,bisect,copy,math,random,statistics,itertools,functools," \
+    "operator,json,typing,decimal,fractions"
 
-static bool is_word_char(char c)
+static bool can_fork(const sb_job *job, const bx_limits *limits)
 {
-    return isalnum((unsigned char)c) || c == '_';
+    return job->language == SB_PYTHON && !job->want_fresh && (limits->flags & BX_UNSAFE) == 0;
 }
 
-static bool has_word(as_str text, const char *word)
+/* It takes 0.1 s and 20 MB to load, so only where it may be used. */
+static bool wants_numpy(const sb_job *job)
 {
-    const as_str w = as_str_of(word);
-    for (size_t at = 0; at < text.n;) {
-        const size_t found = as_str_find(as_str_sub(text, at, text.n), w);
-        if (found == SIZE_MAX)
-            return false;
-        const size_t begin = at + found, end = begin + w.n;
-        if ((begin == 0 || !is_word_char(text.p[begin - 1])) &&
-            (end == text.n || !is_word_char(text.p[end])))
-            return true;
-        at = end;
-    }
-    return false;
+    return as_str_find(job->code, AS_STR("numpy")) != SIZE_MAX ||
+           as_str_find(job->preamble, AS_STR("numpy")) != SIZE_MAX;
 }
 
-static void choose_modules(sb_program *p, const sb_job *job)
+as_str sb_program_text(const sb_job *job, as_arena *keep)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < sizeof known_modules / sizeof known_modules[0]; i++) {
-        const char *name = known_modules[i];
-        if (n + strlen(name) + 2 >= sizeof p->modules)
-            break;
-        if (has_word(job->code, name) || has_word(job->preamble, name))
-            n += (size_t)snprintf(p->modules + n, sizeof p->modules - n, "%s%s", n != 0 ? "," : "",
-                                  name);
-    }
+    const as_str head =
+        as_arena_printf(keep, "%.*s %d\n", AS_ARG(job->fn_name.n != 0 ? job->fn_name : AS_STR("-")),
+                        job->exit_code_is_fine ? 1 : 0);
+    char *text = as_arena_alloc(keep, head.n + job->code.n + 1, 1);
+    if (!as_str_is_set(head) || text == NULL)
+        return (as_str){0};
+    memcpy(text, head.p, head.n);
+    if (job->code.n != 0)
+        memcpy(text + head.n, job->code.p, job->code.n);
+    return (as_str){text, head.n + job->code.n};
+}
+
+bool sb_program_shares(const sb_job *job, const bx_limits *limits, as_sha256 *key)
+{
+    as_sha256_state *h = can_fork(job, limits) ? as_sha256_new() : NULL;
+    if (h == NULL)
+        return false;
+    const uint64_t numbers[] = {limits->cpu_ms,      limits->wall_ms,   limits->memory_bytes,
+                                limits->stack_bytes, limits->tmp_bytes, limits->output_bytes,
+                                limits->file_bytes,  limits->tasks,     limits->files,
+                                limits->flags,       wants_numpy(job)};
+    as_sha256_add_field(h, (as_str){(const char *)numbers, sizeof numbers});
+    as_sha256_add_field(h, job->preamble);
+    as_sha256_add_field(h, job->runner);
+    *key = as_sha256_end(h);
+    return true;
 }
 
 static void add_file(sb_program *p, const char *name, unsigned mode, as_str bytes)
@@ -66,35 +69,38 @@ static void begin(sb_program *p, bx_kind kind, const bx_limits *limits)
     p->spec = (sb_box_spec){.kind = kind, .limits = *limits, .files = p->files, .argv = p->argv};
 }
 
-static void python_argv(sb_program *p, const char *mode, bool exit_is_fine)
-{
-    const char *const argv[] = {
-        SB_PYTHON_PATH,           "-s",      "-B", "-X", "utf8", "/box/server.py", mode, p->modules,
-        exit_is_fine ? "1" : "0", p->fn_name};
-    memcpy(p->argv, argv, sizeof argv);
-}
-
 void sb_program_init(sb_program *p, const sb_job *job, const bx_limits *limits, as_str binary)
 {
-    const bool can_fork = job->language == SB_PYTHON && !job->want_fresh;
-    begin(p, can_fork ? BX_PYTHON : BX_EXEC, limits);
+    const bool is_server = can_fork(job, limits);
+    begin(p, is_server ? BX_PYTHON : BX_EXEC, limits);
     if (job->language == SB_CPP) {
         add_file(p, "p", 0555, binary);
         p->argv[0] = "/box/p";
         return;
     }
     add_file(p, "server.py", 0444, sb_server_text());
-    add_file(p, "main.py", 0444, job->code);
+    if (!is_server)
+        add_file(p, "main.py", 0444, job->code);
     if (job->preamble.n != 0)
         add_file(p, "preamble.py", 0444, job->preamble);
     if (job->runner.n != 0)
         add_file(p, "runner.py", 0444, job->runner);
+    const bool has_name = job->fn_name.n != 0;
     (void)snprintf(p->fn_name, sizeof p->fn_name, "%.*s",
-                   job->fn_name.n != 0 ? (int)job->fn_name.n : 1,
-                   job->fn_name.n != 0 ? job->fn_name.p : "-");
-    if (can_fork)
-        choose_modules(p, job);
-    python_argv(p, can_fork ? "fork" : "fresh", job->exit_code_is_fine);
+                   AS_ARG(has_name ? job->fn_name : AS_STR("-")));
+    const char *const argv[] = {SB_PYTHON_PATH,
+                                "-s",
+                                "-B",
+                                "-X",
+                                "utf8",
+                                "/box/server.py",
+                                is_server ? "fork" : "fresh",
+                                !is_server         ? ""
+                                : wants_numpy(job) ? USUAL_MODULES ",numpy"
+                                                   : USUAL_MODULES,
+                                p->fn_name,
+                                job->exit_code_is_fine ? "1" : "0"};
+    memcpy(p->argv, argv, sizeof argv);
 }
 
 void sb_program_compiler(sb_program *p, as_str code, const bx_limits *limits)

@@ -3,16 +3,17 @@
 /*
  * program.h — what a job's program needs in its box: files, command line, modules to load first.
  *
- * Python     server.py (box/) with the program beside it. Which modules the interpreter imports
- *            before it forks is chosen here from a fixed list by the words of the program: names of
- *            the standard library, never a byte of the program itself.
+ * Python     server.py (box/) loads the modules that solutions use and forks once a test; the
+ *            program comes with each test (sb_program_text), so that a box serves any number of
+ *            programs that share limits, preamble and runner. numpy is loaded where it is named.
  * C++        compiled in a box of its own (sb_compiler_spec), the result leaves through the pipe.
  * Ownership  a spec borrows the job's texts and points into itself: do not copy it.
  */
+#include "base/hash.h"
 #include "scorers/sandbox/helper.h"
 #include "scorers/sandbox/sandbox.h"
 
-enum { SB_SPEC_FILES = 6, SB_SPEC_ARGS = 14, SB_MODULES = 250 };
+enum { SB_SPEC_FILES = 6, SB_SPEC_ARGS = 14 };
 
 #define SB_CXX_FLAGS   "-std=gnu++17 -O2 -w -fdiagnostics-color=never -fmax-errors=20"
 #define SB_PYTHON_PATH "/usr/bin/python3"
@@ -22,9 +23,14 @@ typedef struct sb_program {
     sb_box_spec spec;
     sb_box_file files[SB_SPEC_FILES];
     const char *argv[SB_SPEC_ARGS];
-    char modules[SB_MODULES], fn_name[128];
+    char fn_name[128];
 } sb_program;
 
+/* What the interpreter of a fork server is given with each test: a line "FUNCTION EXIT", then the
+ * code. {NULL, 0} out of memory. */
+as_str sb_program_text(const sb_job *job, as_arena *keep);
+/* True if programs of the job may follow each other in one box; key: what they must share. */
+bool sb_program_shares(const sb_job *job, const bx_limits *limits, as_sha256 *key);
 /* binary: the compiled program for SB_CPP. */
 void sb_program_init(sb_program *p, const sb_job *job, const bx_limits *limits, as_str binary);
 void sb_program_compiler(sb_program *p, as_str code, const bx_limits *limits);

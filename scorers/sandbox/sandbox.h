@@ -100,8 +100,8 @@ typedef struct sb_job {
      * function, of that name is called with the JSON values of the input, one a line. */
     as_str fn_name;
     as_str preamble;        /* trusted text put in front of the program, e.g. star imports */
-    as_str runner;          /* trusted text that runs instead of the program; it finds the text of
-                               the program in /box/main.py. Exclusive with fn_name. */
+    as_str runner;          /* trusted text that runs instead of the program, which it finds as
+                               bytes in the global __program__. Exclusive with fn_name. */
     bool exit_code_is_fine; /* SystemExit with any code is a normal end (LiveCodeBench) */
     bool want_fresh;        /* a fresh interpreter for each test in place of the fork server */
     bool want_all_tests;    /* go on behind the first failure */

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <ftw.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sched.h>
@@ -15,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -125,6 +127,32 @@ static uint32_t host_id(void)
     return (uint32_t)ID_BASE + 2 * ((uint32_t)getpid() % (ID_RANGE / 2));
 }
 
+bool bx_has_two_ids(void)
+{
+    char text[4096] = "";
+    const int fd = open("/proc/self/uid_map", O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    if (geteuid() != 0 || n <= 0)
+        return geteuid() == 0;
+    bool is_host_root = false;
+    for (char *at = text; *at != '\0';) { /* lines of: inside, outside, count */
+        const unsigned long long inside = strtoull(at, &at, 10);
+        const unsigned long long outside = strtoull(at, &at, 10);
+        const unsigned long long count = strtoull(at, &at, 10);
+        if (inside <= ID_BASE && inside + count >= (unsigned long long)ID_BASE + ID_RANGE)
+            return true;
+        if (inside == 0 && outside == 0 && count != 0)
+            is_host_root = true;
+        while (*at == '\n' || *at == ' ')
+            at++;
+        if (count == 0)
+            break;
+    }
+    return is_host_root; /* never give a box the host's root for lack of other ids: fail instead */
+}
+
 static bool map_ids(const bx_boxd *d)
 {
     char text[128];
@@ -193,9 +221,8 @@ static bool send_setup(bx_boxd *d, const bx_limits *l, bool has_userns)
     if ((l->flags & BX_UNSAFE) != 0)
         setup.extra_tasks = 4096; /* counted with everything else the user runs */
     size_t n = 0;
-    const uint32_t bits =
-        (may_fork ? BX_FILTER_FORK : 0u) | (d->status.can_limit_memory ? BX_FILTER_MEMFD : 0u);
-    const int error = bx_filter_build(bits, setup.filter, BX_FILTER_MAX, &n);
+    const int error =
+        bx_filter_build(may_fork ? BX_FILTER_FORK : 0, setup.filter, BX_FILTER_MAX, &n);
     if (error != 0) {
         failed(d, BX_STEP_FILTER, error);
         return false;
@@ -252,6 +279,7 @@ static pid_t start_init(bx_boxd *d, bx_plan *plan, int inside, bool *has_userns)
     pid_t pid = clone_init(is_unsafe ? 0 : spaces | CLONE_NEWUSER, &d->pidfd);
     if (pid < 0 && d->is_root && !is_unsafe) { /* no user namespaces here: root can do without */
         *has_userns = false;
+        d->userns_error = errno;
         pid = clone_init(spaces, &d->pidfd);
     }
     if (pid == 0) {
@@ -281,6 +309,35 @@ static bool place_and_release(bx_boxd *d, const bx_open *o, bool has_userns)
     return send_setup(d, &o->limits, has_userns);
 }
 
+static bool make_folder(bx_boxd *d, uint32_t flags)
+{
+    d->folder[0] = '\0';
+    if ((flags & BX_UNSAFE) == 0)
+        return true;
+    (void)snprintf(d->folder, sizeof d->folder, "/tmp/assay-unsafe-%ld", (long)getpid());
+    if (mkdir(d->folder, 0700) == 0)
+        return true;
+    d->folder[0] = '\0';
+    return false;
+}
+
+static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *at)
+{
+    (void)st;
+    (void)kind;
+    (void)at;
+    return remove(path);
+}
+
+/* Follows no links. */
+static bool remove_folder(bx_boxd *d)
+{
+    const bool is_gone =
+        d->folder[0] == '\0' || nftw(d->folder, remove_one, 16, FTW_DEPTH | FTW_PHYS) == 0;
+    d->folder[0] = '\0';
+    return is_gone;
+}
+
 void bx_box_open(bx_boxd *d, const bx_open *o)
 {
     d->status = (bx_status){.cgroup = d->cgroup.version,
@@ -303,7 +360,8 @@ void bx_box_open(bx_boxd *d, const bx_open *o)
     (void)setsockopt(pair[0], SOL_SOCKET, SO_PASSCRED, &on, sizeof on);
     d->ctl = pair[0];
     bool has_userns = false;
-    if (!copy_files(&plan, o)) {
+    plan.folder = d->folder;
+    if (!make_folder(d, o->limits.flags) || !copy_files(&plan, o)) {
         failed(d, BX_STEP_FILES, errno);
     } else if ((d->init = start_init(d, &plan, pair[1], &has_userns)) < 0) {
         failed(d, BX_STEP_CLONE, errno);
@@ -314,10 +372,14 @@ void bx_box_open(bx_boxd *d, const bx_open *o)
     close(pair[1]);
     if (!d->is_open) {
         close(d->ctl);
+        (void)remove_folder(d);
         return;
     }
-    if (!place_and_release(d, o, has_userns) || !wait_ready(d))
+    if (!place_and_release(d, o, has_userns) || !wait_ready(d)) {
         (void)bx_box_close(d);
+        if (d->userns_error != 0) /* the reason behind the reason */
+            failed(d, BX_STEP_CLONE, d->userns_error);
+    }
 }
 
 bool bx_box_close(bx_boxd *d)
@@ -336,5 +398,5 @@ bool bx_box_close(bx_boxd *d)
     close(d->pidfd);
     while (waitpid(-1, &status, WNOHANG | __WALL) > 0)
         continue; /* unsafe: what came to us as subreaper */
-    return got == d->init;
+    return remove_folder(d) && got == d->init;
 }

@@ -10,16 +10,20 @@
 typedef struct bx_boxd {
     int harness; /* socket to the harness */
     bx_cgroup cgroup;
-    bool is_root;
+    bool is_root; /* and may use the ids of boxes: two for each */
     /* the box, when there is one */
     bool is_open;
     int ctl;   /* socket into it */
     int pidfd; /* of init */
     pid_t init;
-    bx_open spec; /* what it was asked to be; files point nowhere any more */
+    char folder[64];  /* BX_UNSAFE: stands in for /box; empty: none */
+    int userns_error; /* why there is no user namespace, or 0 */
+    bx_open spec;     /* what it was asked to be; files point nowhere any more */
     bx_status status;
 } bx_boxd;
 
+/* Root of the host, or of a container that has our ids; else boxes get the caller's one id. */
+bool bx_has_two_ids(void);
 /* Makes a box as o says; d->status tells how it went. */
 void bx_box_open(bx_boxd *d, const bx_open *o);
 /* Ends everything in it and waits for that; false if something could not be ended. */
@@ -35,7 +39,7 @@ typedef struct bx_result {
 } bx_result;
 
 void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size_t n_input,
-                 bx_result *out);
+                 const uint8_t *program, size_t n_program, bx_result *out);
 
 /* One note from the box, with the sender's pid as seen here and a descriptor (-1: none). 1, 0 when
  * nothing is there, -1 when the box is gone or talks nonsense. */

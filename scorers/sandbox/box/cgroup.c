@@ -278,7 +278,9 @@ static bool remove_dir(const char *dir)
 
 bool bx_cgroup_close(bx_cgroup *g)
 {
-    const bool is_gone = remove_dir(g->memory) & remove_dir(g->cpu) & remove_dir(g->pids);
+    bool is_gone = remove_dir(g->memory);
+    is_gone = remove_dir(g->cpu) && is_gone;
+    is_gone = remove_dir(g->pids) && is_gone;
     memset(g, 0, sizeof *g);
     return is_gone;
 }

@@ -134,8 +134,6 @@ bx_decision bx_filter_table(int number, uint32_t bits)
         return BX_ERRNO_PERM;
     if (is_in(number, makes_processes, N_OF(makes_processes)))
         return (bits & BX_FILTER_FORK) != 0 ? BX_ALLOW : BX_ERRNO_AGAIN;
-    if (number == SCMP_SYS(memfd_create) && (bits & BX_FILTER_MEMFD) != 0)
-        return BX_ALLOW;
     if (is_in(number, by_argument, N_OF(by_argument)))
         return BX_BY_ARGUMENT;
     return BX_ERRNO_NOSYS;
@@ -233,8 +231,6 @@ static void add_all(builder *b, uint32_t bits)
     rules(b, SCMP_ACT_ERRNO(EPERM), not_permitted, N_OF(not_permitted));
     rules(b, (bits & BX_FILTER_FORK) != 0 ? SCMP_ACT_ALLOW : (uint32_t)SCMP_ACT_ERRNO(EAGAIN),
           makes_processes, N_OF(makes_processes));
-    if ((bits & BX_FILTER_MEMFD) != 0)
-        rule(b, SCMP_ACT_ALLOW, SCMP_SYS(memfd_create));
     clone_rules(b, bits);
     socket_rules(b);
     command_rules(b);

@@ -18,10 +18,8 @@
 
 #include <linux/filter.h>
 
-/* Bits of what the program may do beyond the usual. */
 enum {
-    BX_FILTER_FORK = 1,  /* processes: a cgroup counts them */
-    BX_FILTER_MEMFD = 2, /* memfd_create: a memory cgroup counts it */
+    BX_FILTER_FORK = 1, /* bit: the program may make processes, a cgroup counts them */
     BX_FILTER_MAX = 2048,
 };
 

@@ -85,8 +85,6 @@ static void take_ids(void)
                  setresuid(setup.init_id, setup.init_id, setup.init_id) == 0,
              BX_STEP_IDS);
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* taking ids clears it */
-    if (getppid() == 1 && !setup.has_userns)
-        _exit(1);
 }
 
 /* Without a user namespace init would go on as the host's root: keep the capabilities that serving
@@ -195,10 +193,10 @@ static void mount_proc(void)
     need(setup.has_proc || errno == EPERM, BX_STEP_MOUNT_PROC);
 }
 
-static bool copy_in(const bx_plan *plan, uint32_t i)
+static bool copy_in(const bx_plan *plan, const char *folder, uint32_t i)
 {
-    char path[BX_NAME_BYTES + 16];
-    (void)snprintf(path, sizeof path, ROOT "/box/%s", plan->names[i]);
+    char path[BX_NAME_BYTES + 64];
+    (void)snprintf(path, sizeof path, "%s/%s", folder, plan->names[i]);
     const int to = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)plan->modes[i]);
     if (to < 0)
         return false;
@@ -218,7 +216,7 @@ static void mount_box(const bx_plan *plan)
     need(mount("tmpfs", ROOT "/box", "tmpfs", quiet, "mode=755,size=80m,nr_inodes=32") == 0,
          BX_STEP_FILES);
     for (uint32_t i = 0; i < plan->n_files; i++)
-        need(copy_in(plan, i), BX_STEP_FILES);
+        need(copy_in(plan, ROOT "/box", i), BX_STEP_FILES);
 }
 
 static void change_root(void)
@@ -247,6 +245,25 @@ static void build_walls(const bx_plan *plan)
     need(sethostname("box", 3) == 0, BX_STEP_HOST_NAME);
     leave_root();
     keep_capabilities();
+}
+
+/* ---- without walls -------------------------------------------------------------------------- */
+
+/* --unsafe-no-sandbox: files in a folder of their own, "/box/" in the arguments rewritten to it. */
+static void use_folder(bx_plan *plan)
+{
+    static char args[BX_MAX_ARGS][512];
+    for (uint32_t i = 0; i < plan->n_files; i++)
+        need(copy_in(plan, plan->folder, i), BX_STEP_FILES);
+    need(chdir(plan->folder) == 0, BX_STEP_FILES);
+    for (size_t i = 0; plan->argv[i] != NULL; i++) {
+        const char *box = strstr(plan->argv[i], "/box/");
+        if (box == NULL)
+            continue;
+        (void)snprintf(args[i], sizeof args[i], "%.*s%s%s", (int)(box - plan->argv[i]),
+                       plan->argv[i], plan->folder, box + strlen("/box"));
+        plan->argv[i] = args[i];
+    }
 }
 
 /* ---- the interpreter that serves ------------------------------------------------------------ */
@@ -307,6 +324,8 @@ _Noreturn void bx_init_main(bx_plan *plan)
     (void)setsid();
     if ((setup.flags & BX_UNSAFE) == 0)
         build_walls(plan);
+    else
+        use_folder(plan);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
     if (plan->kind == BX_PYTHON)
         keep_interpreter(plan);

@@ -7,7 +7,7 @@
  *   helper                       in the box
  *   bx_setup                 →   init waits for it, then builds the box
  *                            ←   READY, or FAILED step
- *   bx_order + 3 descriptors →   the server starts one process
+ *   bx_order + 4 descriptors →   the server starts one process
  *                            ←   STARTED + pidfd of the test's first process (from the server)
  *                            ←   RUNNING (from the program's process; its pid comes with it)
  *                            ←   ENDED   (from the test's first process, unless it was killed)
@@ -58,6 +58,9 @@ typedef struct bx_note {
 } bx_note;
 
 enum { BX_CTL_FD = 3, BX_SETUP_FD = 4 }; /* in the interpreter that serves */
+/* Of a test: standard input, output, error, and the program for an interpreter, which finds it at
+ * descriptor 3. */
+enum { BX_TEST_FDS = 4, BX_PROGRAM_FD = 3 };
 
 /* One note; false when the helper is gone. fd -1: no descriptor with it. */
 bool bx_tell(int ctl, const bx_note *note, int fd);
@@ -83,6 +86,7 @@ typedef struct bx_plan {
     uint32_t modes[BX_MAX_FILES + 1];
     int contents[BX_MAX_FILES + 1]; /* memfds */
     const char *argv[BX_MAX_ARGS + 1];
+    const char *folder; /* BX_UNSAFE: what stands in for /box, made and removed by the helper */
 } bx_plan;
 
 /* The first process of the box. Never returns. */

@@ -66,15 +66,15 @@ static bool do_open(bx_boxd *d, uint8_t **payload, size_t n)
 static bool do_test(bx_boxd *d, const uint8_t *payload, size_t n)
 {
     bx_limits limits;
-    const uint8_t *input;
-    size_t n_input;
-    if (!bx_get_test(&limits, &input, &n_input, payload, n))
+    const uint8_t *input, *program;
+    size_t n_input, n_program;
+    if (!bx_get_test(&limits, &input, &n_input, &program, &n_program, payload, n))
         return false;
     static bx_result result;
     memset(&result, 0, sizeof result);
     limits.flags = (limits.flags & ~(uint32_t)BX_UNSAFE) | (d->spec.limits.flags & BX_UNSAFE);
     if (d->is_open)
-        bx_run_test(d, &limits, input, n_input, &result);
+        bx_run_test(d, &limits, input, n_input, program, n_program, &result);
     else
         result.record = (bx_record){.step = BX_STEP_INTERPRETER, .error = ECHILD};
     bx_out o;
@@ -130,7 +130,7 @@ int main(int argc, char **argv)
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     (void)sigaction(SIGPIPE, &ignore, NULL);
     (void)sigaction(SIGINT, &ignore, NULL);
-    d.is_root = geteuid() == 0;
+    d.is_root = bx_has_two_ids();
     bx_cgroup_open(&d.cgroup);
     while (serve(&d))
         continue;

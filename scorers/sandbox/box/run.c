@@ -298,13 +298,13 @@ static void supervise(watch *w)
     }
 }
 
-static bool send_order(watch *w, const int fds[3])
+static bool send_order(watch *w, const int fds[BX_TEST_FDS])
 {
     bx_order order = {.limits = *w->limits, .want_oom_first = w->d->status.can_limit_memory};
     struct iovec io = {.iov_base = &order, .iov_len = sizeof order};
     union {
         struct cmsghdr head;
-        char room[CMSG_SPACE(3 * sizeof(int))];
+        char room[CMSG_SPACE(BX_TEST_FDS * sizeof(int))];
     } control;
     memset(&control, 0, sizeof control);
     struct msghdr m = {.msg_iov = &io,
@@ -314,13 +314,13 @@ static bool send_order(watch *w, const int fds[3])
     struct cmsghdr *c = CMSG_FIRSTHDR(&m);
     c->cmsg_level = SOL_SOCKET;
     c->cmsg_type = SCM_RIGHTS;
-    c->cmsg_len = CMSG_LEN(3 * sizeof(int));
-    memcpy(CMSG_DATA(c), fds, 3 * sizeof(int));
+    c->cmsg_len = CMSG_LEN(BX_TEST_FDS * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, BX_TEST_FDS * sizeof(int));
     return sendmsg(w->d->ctl, &m, MSG_NOSIGNAL) == (ssize_t)sizeof order;
 }
 
 /* Sealed, and open for reading only: nothing can change it for the next test. */
-static int input_fd(const uint8_t *input, size_t n)
+static int sealed_fd(const uint8_t *input, size_t n)
 {
     const int fd = bx_memfd(input, n);
     if (fd < 0)
@@ -362,7 +362,7 @@ static void account(watch *w)
 }
 
 void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size_t n_input,
-                 bx_result *out)
+                 const uint8_t *program, size_t n_program, bx_result *out)
 {
     watch w = {.d = d,
                .limits = limits,
@@ -374,13 +374,17 @@ void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size
     if (w.n_cpus < 1)
         w.n_cpus = 1;
     int outs[2] = {-1, -1}, errs[2] = {-1, -1};
-    const int in = input_fd(input, n_input);
-    if (in < 0 || pipe2(outs, O_CLOEXEC) != 0 || pipe2(errs, O_CLOEXEC) != 0) {
+    const int in = sealed_fd(input, n_input);
+    const int code = sealed_fd(program, n_program);
+    if (in < 0 || code < 0 || pipe2(outs, O_CLOEXEC) != 0 || pipe2(errs, O_CLOEXEC) != 0) {
         fault(&w, BX_STEP_INPUT, errno);
     } else {
         bx_cgroup_reset_peak(&d->cgroup);
         w.oom_kills = bx_cgroup_oom_kills(&d->cgroup);
-        const int fds[3] = {in, outs[1], errs[1]};
+        /* /dev/stdout can be opened for writing whoever owns the pipe; reading it would only wait */
+        (void)fchmod(outs[1], 0222);
+        (void)fchmod(errs[1], 0222);
+        const int fds[BX_TEST_FDS] = {in, outs[1], errs[1], code};
         if (!send_order(&w, fds))
             fault(&w, BX_STEP_INTERPRETER, errno);
         w.pipes[0] = outs[0];
@@ -388,6 +392,8 @@ void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size
     }
     if (in >= 0)
         close(in);
+    if (code >= 0)
+        close(code);
     if (outs[1] >= 0)
         close(outs[1]);
     if (errs[1] >= 0)

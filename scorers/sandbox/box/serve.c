@@ -58,7 +58,7 @@ static struct {
     const bx_setup *setup;
     const char *const *argv;
     bx_order order;
-    int fds[3]; /* standard input, output, error of the test */
+    int fds[BX_TEST_FDS];
     jmp_buf back;
     _Alignas(64) char stack[64 << 10]; /* of `first` */
 } server;
@@ -209,7 +209,7 @@ static _Noreturn void become_program(void)
         _exit(127);
     if (server.argv == NULL) {
         load_filter();
-        if (close_range(3, ~0u, 0) != 0)
+        if (dup2(server.fds[3], BX_PROGRAM_FD) < 0 || close_range(BX_PROGRAM_FD + 1, ~0u, 0) != 0)
             _exit(127);
         longjmp(server.back, 1);
     }
@@ -305,7 +305,7 @@ static int first(void *unused)
         (void)bx_tell_failed(server.ctl, BX_STEP_FORK, errno);
         _exit(1);
     }
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < BX_TEST_FDS; i++)
         close(server.fds[i]);
     bx_note ended = {.kind = BX_NOTE_ENDED};
     reap(program, &ended, began_us);
@@ -320,7 +320,7 @@ static bool receive_order(void)
     struct iovec io = {.iov_base = &server.order, .iov_len = sizeof server.order};
     union {
         struct cmsghdr head;
-        char room[CMSG_SPACE(3 * sizeof(int))];
+        char room[CMSG_SPACE(BX_TEST_FDS * sizeof(int))];
     } control;
     struct msghdr m = {.msg_iov = &io,
                        .msg_iovlen = 1,
@@ -331,15 +331,16 @@ static bool receive_order(void)
         n = recvmsg(server.ctl, &m, MSG_CMSG_CLOEXEC);
     } while (n < 0 && errno == EINTR);
     const struct cmsghdr *c = n == (ssize_t)sizeof server.order ? CMSG_FIRSTHDR(&m) : NULL;
-    if (c == NULL || c->cmsg_type != SCM_RIGHTS || c->cmsg_len != CMSG_LEN(3 * sizeof(int)))
+    if (c == NULL || c->cmsg_type != SCM_RIGHTS ||
+        c->cmsg_len != CMSG_LEN(BX_TEST_FDS * sizeof(int)))
         return false;
-    memcpy(server.fds, CMSG_DATA(c), 3 * sizeof(int));
+    memcpy(server.fds, CMSG_DATA(c), sizeof server.fds);
     return true;
 }
 
 static void close_test_fds(void)
 {
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < BX_TEST_FDS; i++)
         close(server.fds[i]);
 }
 

@@ -1,27 +1,32 @@
 # server.py: trusted text that runs programs; it has seen no byte of them when it forks.
 #
-#   server.py MODE MODULES EXIT FN      MODE: fork (one process a test, see fork.c) or fresh
+#   server.py fork MODULES …         one process a test (fork.c); what to run comes at descriptor 3:
+#                                    a line "FUNCTION EXIT", then the program
+#   server.py fresh "" FUNCTION EXIT one test; the program is /box/main.py
 #
-# /box/main.py is the program. /box/preamble.py runs before it, in its namespace; /box/runner.py,
-# when there, runs in its place.
+# FUNCTION: the name for a functional problem, or "-". EXIT 1: SystemExit is a normal end whatever its
+# code. preamble.py, when there, runs before the program, in its namespace; runner.py in its place,
+# with the program's bytes in __program__.
 import gc
+import json
 import os
 import sys
 import threading
 from atexit import _run_exitfuncs
 
-mode, modules, exit_is_fine, fn_name = sys.argv[1:5]
-sys.argv = ["/box/main.py"]
+box = sys.argv[0].rpartition("/")[0]
+mode, modules, fn_name, exit_is_fine = sys.argv[1:5]
+sys.argv = [box + "/main.py"]
 os.environ.pop("LD_PRELOAD", None)
 main = type(sys)("__main__")
-main.__file__ = "/box/main.py"
+main.__file__ = box + "/main.py"
 main.__builtins__ = __builtins__
+sys.setrecursionlimit(1000 + 4)  # the frames of this file do not count
 
 
-def load(path, names):
-    with open(path, "rb") as file:
-        code = compile(file.read(), path, "exec", dont_inherit=True)
-    exec(code, names)
+def read(source):
+    with open(source, "rb") as file:
+        return file.read()
 
 
 for name in modules.split(","):
@@ -30,11 +35,21 @@ for name in modules.split(","):
             __import__(name)
         except ImportError:
             pass
-if fn_name != "-":
-    import json
-if os.path.exists("/box/preamble.py"):
-    load("/box/preamble.py", main.__dict__)
-program = "/box/runner.py" if os.path.exists("/box/runner.py") else "/box/main.py"
+if os.path.exists(box + "/preamble.py"):
+    exec(compile(read(box + "/preamble.py"), "preamble.py", "exec"), main.__dict__)
+runner = compile(read(box + "/runner.py"), "runner.py", "exec") if os.path.exists(box + "/runner.py") else None
+
+
+def start(names):
+    """Runs the program, whose text is not kept: what looks for an answer in memory finds nothing."""
+    global program
+    text, program = program, None
+    if runner is None:
+        text = compile(text, main.__file__, "exec", dont_inherit=True)
+        exec(text, names)
+    else:
+        names["__program__"] = text
+        exec(runner, names)
 
 
 def call(names, name, write=os.write, dup=os.dup, dup2=os.dup2):
@@ -46,7 +61,7 @@ def call(names, name, write=os.write, dup=os.dup, dup2=os.dup2):
     null = os.open("/dev/null", os.O_WRONLY)
     dup2(null, 1)
     os.close(null)
-    load(program, names)
+    start(names)
     arguments = [loads(line) for line in read().decode("utf-8").split("\n") if line.strip()]
     solution = names.get("Solution")
     function = getattr(solution(), name) if solution is not None else names[name]
@@ -82,12 +97,12 @@ def run():
         if fn_name != "-":
             call(main.__dict__, fn_name)
         else:
-            load(program, main.__dict__)
+            start(main.__dict__)
     except SystemExit as error:
         return status_of(error)
     except BaseException as error:
         trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code.co_filename == "/box/server.py":
+        while trace is not None and trace.tb_frame.f_code.co_filename == box + "/server.py":
             trace = trace.tb_next
         sys.excepthook(type(error), error, trace)
         return 1
@@ -122,5 +137,9 @@ if mode == "fork":
     gc.collect()
     gc.freeze()
     os.fork()  # returns in a fresh process only, once for every test
+    head, _, program = read(3).partition(b"\n")
+    fn_name, exit_is_fine = head.decode().split()
+else:
+    program = read(sys.argv[0])
 sys.modules["__main__"] = main
 finish(run())

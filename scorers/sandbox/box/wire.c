@@ -272,11 +272,13 @@ bool bx_get_open(bx_open *o, const uint8_t *p, size_t n)
     return is_done(&in);
 }
 
-bool bx_get_test(bx_limits *l, const uint8_t **input, size_t *n_input, const uint8_t *p, size_t n)
+bool bx_get_test(bx_limits *l, const uint8_t **input, size_t *n_input, const uint8_t **program,
+                 size_t *n_program, const uint8_t *p, size_t n)
 {
     bx_in in = {.p = p, .n = n};
     get_limits(&in, l);
     *input = bx_get_bytes(&in, n_input);
+    *program = bx_get_bytes(&in, n_program);
     return is_done(&in);
 }
 

@@ -9,7 +9,7 @@
  *   harness            helper
  *   OPEN limits, kind, files, argv  →   makes a box; for BX_PYTHON starts the interpreter in it
  *                      ←   OPENED  status
- *   TEST limits, input →   one fresh process in the box
+ *   TEST limits, input, program →  one fresh process in the box
  *                      ←   RESULT  record, standard output, head of standard error
  *   CLOSE              →   ends the box and all in it
  *                      ←   CLOSED  status
@@ -187,7 +187,8 @@ const uint8_t *bx_get_bytes(bx_in *in, size_t *n);
 bool bx_head(const uint8_t head[BX_HEAD_BYTES], uint32_t *length, bx_type *type);
 /* All three: false if anything is missing, out of range, or left over. Borrow from the payload. */
 bool bx_get_open(bx_open *o, const uint8_t *p, size_t n);
-bool bx_get_test(bx_limits *l, const uint8_t **input, size_t *n_input, const uint8_t *p, size_t n);
+bool bx_get_test(bx_limits *l, const uint8_t **input, size_t *n_input, const uint8_t **program,
+                 size_t *n_program, const uint8_t *p, size_t n);
 bool bx_get_result(bx_record *r, const uint8_t **output, size_t *n_output, const uint8_t **errors,
                    size_t *n_errors, const uint8_t *p, size_t n);
 bool bx_get_status(bx_status *s, const uint8_t *p, size_t n);
