@@ -23,7 +23,8 @@ typedef struct bulky {
     as_buf small; /* the row without its bulky members */
     as_buf name;  /* of the member being read, with its quotes */
     /* the line of SPLIT.tests being written */
-    ds_out_split *tests;
+    as_str tests_name;
+    ds_out_split *tests; /* NULL until a row has bulky members */
     as_sha256_state *hash;
     char out[OUT_BYTES];
     size_t n_out, line_bytes;
@@ -215,6 +216,8 @@ static as_code read_members(bulky *b, size_t *n_bulky)
     for (bool is_last = c == '}'; !is_last;) {
         AS_TRY(read_name(b));
         b->is_bulky = is_bulky_name(b);
+        if (b->is_bulky && b->tests == NULL)
+            AS_TRY(ds_job_split(b->job, b->tests_name, &b->tests, b->err));
         size_t *n = b->is_bulky ? n_bulky : &n_small;
         if ((*n)++ != 0)
             AS_TRY(put(b, ','));
@@ -234,12 +237,12 @@ static as_code read_members(bulky *b, size_t *n_bulky)
 /* ---- rows ---------------------------------------------------------------------------------- */
 
 /* Ends the line of SPLIT.tests and tells where it lies. */
-static as_code end_tests(bulky *b, as_str id, bool has_members, as_sha256 *sum)
+static as_code end_tests(bulky *b, as_str id, as_sha256 *sum)
 {
     as_buf tail;
     as_jw w;
     as_buf_init(&tail, 1 << 16);
-    (void)as_buf_add_z(&tail, has_members ? ",\"id\":" : "\"id\":");
+    (void)as_buf_add_z(&tail, ",\"id\":");
     as_jw_init(&w, &tail);
     as_jw_str(&w, id);
     (void)as_buf_add_byte(&tail, '}');
@@ -287,7 +290,6 @@ static as_code make_row(bulky *b, as_str *id)
 static as_code read_row(bulky *b, ds_out_split *rows)
 {
     ds_job *job = b->job;
-    const size_t at = b->tests->bytes;
     size_t n_bulky = 0;
     int c = 0;
     as_str id;
@@ -305,9 +307,15 @@ static as_code read_row(bulky *b, ds_out_split *rows)
     (void)as_buf_add_byte(&b->small, '}');
     AS_TRY(as_buf_ok(&b->small, b->err));
     AS_TRY(make_row(b, &id));
-    AS_TRY(end_tests(b, id, n_bulky != 0, &sum));
-    AS_TRY(ds_job_remember(job, b->tests, id, b->line_bytes + 1, -1, b->err));
-    add_place(b, at, &sum);
+    if (n_bulky != 0) {
+        const size_t at = b->tests->bytes;
+        AS_TRY(end_tests(b, id, &sum));
+        AS_TRY(ds_job_remember(job, b->tests, id, b->line_bytes + 1, -1, b->err));
+        add_place(b, at, &sum);
+    } else {
+        b->n_out = 0; /* the line that was begun is none */
+        (void)as_buf_add_byte(&job->line, '\n');
+    }
     AS_TRY(as_buf_ok(&job->line, b->err));
     AS_TRY(ds_job_remember(job, rows, id, job->line.n, -1, b->err));
     if (fwrite(job->line.p, 1, job->line.n, rows->file) != job->line.n)
@@ -320,11 +328,10 @@ static as_code read_rows(bulky *b, as_str split, int64_t want)
     ds_job *job = b->job;
     ds_out_split *rows = NULL;
     int64_t n = 0;
-    const as_str tests = as_arena_printf(&job->keep, "%.*s.tests", AS_ARG(split));
-    if (!as_str_is_set(tests))
+    b->tests_name = as_arena_printf(&job->keep, "%.*s.tests", AS_ARG(split));
+    if (!as_str_is_set(b->tests_name))
         return as_nomem(b->err);
     AS_TRY(ds_job_split(job, split, &rows, b->err));
-    AS_TRY(ds_job_split(job, tests, &b->tests, b->err));
     for (int c = 0;; n++) {
         AS_TRY(skip_blanks(b, &c));
         if (c == end_of_file)

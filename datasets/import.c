@@ -417,6 +417,12 @@ static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int
         const ds_split *same = NULL;
         for (int k = 0; k < n_new && same == NULL; k++)
             same = as_str_eq(splits[k].name, s->name) ? &splits[k] : NULL;
+        /* The tests of rows that are replaced go with them. */
+        for (int k = 0; k < n_new && same == NULL; k++)
+            same = s->name.n == splits[k].name.n + 6 && as_str_starts(s->name, splits[k].name) &&
+                           as_str_ends(s->name, AS_STR(".tests"))
+                       ? &splits[k]
+                       : NULL;
         if (same != NULL) {
             (void)as_buf_printf(&job->notes, "split %s: %lld rows replace the %lld of before\n",
                                 s->name.p, (long long)same->rows, (long long)s->rows);

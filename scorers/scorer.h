@@ -28,7 +28,7 @@ typedef struct sc_scorer {
     const char *name;
     int version;
     /* Scorers with open get its session in score; it is opened once before any answer is judged,
-     * and fails with AS_UNSUPPORTED and the remedy where programs cannot be run. */
+     * and fails with AS_TIMEOUT (the environment: exit code 5) and the remedy where they cannot be run. */
     as_code (*open)(void **session, const sc_options *options, as_err *err);
     void (*close)(void *session);
     as_code (*score_in)(void *session, const as_sample *sample, const as_response *response,

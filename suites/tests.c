@@ -34,6 +34,8 @@ as_code su_row_tests(const as_tests **out, const as_json *row, const char *path,
     as_str hex;
     if (t == NULL)
         return as_nomem(err);
+    if (place == NULL)
+        return as_fail(err, AS_RANGE, "%s: an item was imported without tests", path);
     t->path = as_str_of(path);
     AS_TRY(as_json_need_i64(place, "at", 0, INT64_C(1) << 52, &t->at, err));
     AS_TRY(as_json_need_i64(place, "bytes", 0, INT64_C(1) << 52, &t->bytes, err));

@@ -3,6 +3,7 @@
 
 #include "base/hash.h"
 #include "base/jsonl.h"
+#include "base/jspan.h"
 #include "cli/cli.h"
 #include "scorers/code/cell.h"
 #include "scorers/code/extract.h"
@@ -18,61 +19,99 @@ typedef struct grade {
     as_arena scratch;
 } grade;
 
-/* The case's texts as JSON texts, the form in which tests are judged. */
-static as_code quote(as_str *out, const as_json *node, as_arena *keep, as_err *err)
+/* A case's members as they stand in the line; unset where absent or null. */
+typedef struct fields {
+    as_str name, code, inputs, outputs, fn_name, timeout, text, encoded;
+} fields;
+
+static as_code read_fields(fields *f, as_str line, as_err *err)
 {
-    as_str text;
-    if (!as_json_str(node, &text))
-        return as_fail(err, AS_PARSE, "want texts in \"inputs\" and \"outputs\"");
+    const struct {
+        const char *name;
+        as_str *to;
+    } rows[] = {
+        {"name", &f->name},       {"code", &f->code},       {"inputs", &f->inputs},
+        {"outputs", &f->outputs}, {"fn_name", &f->fn_name}, {"timeout", &f->timeout},
+        {"text", &f->text},       {"encoded", &f->encoded},
+    };
+    as_jspan row;
+    as_str name, value;
+    *f = (fields){0};
+    AS_TRY(as_jspan_begin(&row, line, err));
+    if (!row.is_object)
+        return as_fail(err, AS_PARSE, "want an object");
+    for (bool is_end = false; !is_end;) {
+        AS_TRY(as_jspan_next(&row, &name, &value, &is_end, err));
+        for (size_t i = 0; !is_end && i < sizeof rows / sizeof rows[0]; i++)
+            if (as_str_eq_z(name, rows[i].name) && !as_str_eq_z(value, "null"))
+                *rows[i].to = value;
+    }
+    return AS_OK;
+}
+
+static as_code text_of(as_str *out, as_str value, const char *what, as_arena *keep, as_err *err)
+{
     as_buf b;
-    as_jw w;
-    as_buf_init(&b, text.n * 6 + 64);
-    as_jw_init(&w, &b);
-    as_jw_str(&w, text);
-    as_code c = as_buf_ok(&b, err);
+    as_buf_init(&b, value.n + 64);
+    as_code c = as_jspan_text(&b, value, err);
     if (c == AS_OK) {
         *out = as_arena_str(keep, as_buf_str(&b));
         c = as_str_is_set(*out) ? AS_OK : as_nomem(err);
+    } else {
+        c = as_wrap(err, "\"%s\"", what);
     }
     as_buf_release(&b);
     return c;
 }
 
-static as_code read_case(sc_lcb_job *job, const as_json *item, as_arena *keep, as_err *err)
+/* The texts of a list, as JSON texts; tests NULL: they are only counted. */
+static as_code read_list(sc_lcb_test *tests, bool is_input, size_t *n, as_str list, as_err *err)
 {
-    const as_json *inputs = NULL;
-    const as_json *outputs = NULL;
+    as_jspan all;
+    as_str name, value;
+    AS_TRY(as_jspan_begin(&all, list, err));
+    for (*n = 0;; (*n)++) {
+        bool is_end = false;
+        AS_TRY(as_jspan_next(&all, &name, &value, &is_end, err));
+        if (is_end)
+            return AS_OK;
+        if (!as_jspan_is_text(value) || all.is_object)
+            return as_fail(err, AS_PARSE, "want lists of texts as \"inputs\" and \"outputs\"");
+        if (tests != NULL && is_input)
+            tests[*n].input = value;
+        else if (tests != NULL)
+            tests[*n].output = value;
+    }
+}
+
+static as_code read_case(sc_lcb_job *job, const fields *f, as_arena *keep, as_err *err)
+{
     int64_t timeout = SC_LCB_TIMEOUT_S;
-    AS_TRY(as_json_need_str(item, "code", &job->code, err));
-    AS_TRY(as_json_need_array(item, "inputs", &inputs, err));
-    AS_TRY(as_json_need_array(item, "outputs", &outputs, err));
-    if (as_json_get(item, "timeout") != NULL)
-        AS_TRY(as_json_need_i64(item, "timeout", 1, 600, &timeout, err));
-    (void)as_json_str(as_json_get(item, "fn_name"), &job->fn);
+    size_t n_outputs = 0;
+    AS_TRY(text_of(&job->code, f->code, "code", keep, err));
+    if (f->fn_name.n != 0)
+        AS_TRY(text_of(&job->fn, f->fn_name, "fn_name", keep, err));
+    if (f->timeout.n != 0 && !as_parse_i64(f->timeout, 1, 600, &timeout))
+        return as_fail(err, AS_RANGE, "\"timeout\": want whole seconds from 1 to 600");
     job->timeout_s = (int)timeout;
-    job->n = as_json_count(inputs);
-    if (job->n != as_json_count(outputs))
-        return as_fail(err, AS_RANGE, "%zu inputs, but %zu outputs", job->n,
-                       as_json_count(outputs));
+    AS_TRY(read_list(NULL, true, &job->n, f->inputs, err));
+    AS_TRY(read_list(NULL, false, &n_outputs, f->outputs, err));
+    if (job->n != n_outputs)
+        return as_fail(err, AS_RANGE, "%zu inputs, but %zu outputs", job->n, n_outputs);
     sc_lcb_test *tests = as_new(keep, sc_lcb_test, job->n);
     if (tests == NULL)
         return as_nomem(err);
-    const as_json *in = as_json_first(inputs);
-    const as_json *out = as_json_first(outputs);
-    for (size_t i = 0; i < job->n; i++, in = as_json_next(in), out = as_json_next(out)) {
-        AS_TRY(quote(&tests[i].input, in, keep, err));
-        AS_TRY(quote(&tests[i].output, out, keep, err));
-    }
     job->tests = tests;
-    return AS_OK;
+    AS_TRY(read_list(tests, true, &job->n, f->inputs, err));
+    return read_list(tests, false, &job->n, f->outputs, err);
 }
 
-static as_code grade_program(grade *g, const as_json *item, as_jw *w, as_err *err)
+static as_code grade_program(grade *g, const fields *f, as_jw *w, as_err *err)
 {
     sc_lcb_job job = {.is_script = g->is_script};
     sc_lcb_result r;
     const sc_options options = {.cache_dir = g->env->cache_dir, .log = &g->env->log};
-    AS_TRY(read_case(&job, item, &g->scratch, err));
+    AS_TRY(read_case(&job, f, &g->scratch, err));
     if (g->session == NULL)
         AS_TRY(sc_code_open(&g->session, &options, err));
     AS_TRY(sc_lcb_judge(sc_code_pool(g->session), &job, &r, &g->scratch, err));
@@ -104,9 +143,8 @@ static as_code grade_extraction(grade *g, as_str answer, as_jw *w, as_err *err)
     return AS_OK;
 }
 
-static as_code grade_cell(grade *g, as_str cell, as_jw *w, as_err *err)
+static as_code grade_cell(as_str cell, as_jw *w, as_err *err)
 {
-    (void)g;
     char hex[AS_SHA256_HEX];
     as_buf json;
     as_json *tree = NULL;
@@ -129,29 +167,39 @@ static as_code grade_cell(grade *g, as_str cell, as_jw *w, as_err *err)
     return c;
 }
 
-/* What the case is tells its fields: "code" a program, "text" an answer, "encoded" a cell. A case
- * that cannot be read keeps its line: {"error": why}. */
-static as_code grade_case(grade *g, const as_json *item, as_err *err)
+/* What a case is, its fields tell: "inputs" a program, "text" an answer, "encoded" a cell. */
+static as_code grade_fields(grade *g, const fields *f, as_jw *w, as_err *err)
+{
+    as_str text;
+    if (f->inputs.n != 0)
+        return grade_program(g, f, w, err);
+    if (f->encoded.n != 0) {
+        AS_TRY(text_of(&text, f->encoded, "encoded", &g->scratch, err));
+        return grade_cell(text, w, err);
+    }
+    if (f->text.n == 0)
+        return as_fail(err, AS_PARSE, "want \"inputs\", \"text\" or \"encoded\"");
+    AS_TRY(text_of(&text, f->text, "text", &g->scratch, err));
+    return grade_extraction(g, text, w, err);
+}
+
+/* A case that cannot be read keeps its line: {"error": why}. */
+static as_code grade_case(grade *g, as_str line, as_err *err)
 {
     as_err why = {0};
     as_buf part;
     as_jw w;
-    as_str name, text;
+    fields f;
     as_buf_init(&part, 256 << 20);
     as_jw_init(&w, &part);
     as_jw_begin_object(&w);
-    const bool has_name = as_json_str(as_json_get(item, "name"), &name);
-    if (has_name) {
+    as_code c = read_fields(&f, line, &why);
+    if (f.name.n != 0) {
         as_jw_key(&w, "name");
-        as_jw_str(&w, name);
+        as_jw_raw(&w, f.name);
     }
-    as_code c = AS_OK;
-    if (as_json_str(as_json_get(item, "encoded"), &text))
-        c = grade_cell(g, text, &w, &why);
-    else if (as_json_get(item, "inputs") == NULL && as_json_str(as_json_get(item, "text"), &text))
-        c = grade_extraction(g, text, &w, &why);
-    else
-        c = grade_program(g, item, &w, &why);
+    if (c == AS_OK)
+        c = grade_fields(g, &f, &w, &why);
     if (c == AS_PARSE || c == AS_RANGE) {
         as_jw_key(&w, "error");
         as_jw_z(&w, why.text);
@@ -173,17 +221,17 @@ static as_code grade_case(grade *g, const as_json *item, as_err *err)
 static as_code grade_file(grade *g, const char *path, as_err *err)
 {
     as_jsonl *in = NULL;
+    as_str line;
     AS_TRY(as_jsonl_open(&in, path, MAX_CASES_LINE, err));
     as_code c = AS_OK;
-    for (as_json *item = NULL; c == AS_OK; as_json_free(item)) {
-        item = NULL;
-        c = as_jsonl_next(in, &item, err);
-        if (c != AS_OK || item == NULL)
+    for (bool is_end = false; c == AS_OK;) {
+        c = as_jsonl_next_text(in, &line, &is_end, err);
+        if (c != AS_OK || is_end)
             break;
         if (*g->env->cancel != 0)
             c = as_fail(err, AS_CANCELLED, "interrupted");
         else
-            c = grade_case(g, item, err);
+            c = grade_case(g, line, err);
     }
     as_jsonl_close(in);
     return c;

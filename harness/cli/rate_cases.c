@@ -191,18 +191,60 @@ static as_code put_fit(as_jw *w, const char *key, const arena_case *c, bool is_r
     return AS_OK;
 }
 
+static as_code put_fits(as_jw *w, const arena_case *c, as_arena *keep, as_err *err)
+{
+    as_jw_key(w, "models");
+    as_jw_begin_array(w);
+    for (int i = 0; i < c->n_models; i++)
+        as_jw_z(w, c->names[i]);
+    as_jw_end_array(w);
+    AS_TRY(put_fit(w, "unweighted", c, false, keep, err));
+    return put_fit(w, "reweighted", c, true, keep, err);
+}
+
 static as_code rate_battles(as_jw *w, const as_json *item, as_arena *keep, as_err *err)
 {
     arena_case c = {0};
     AS_TRY(read_models(&c, item, keep, err));
     AS_TRY(read_battles(&c, item, keep, err));
-    as_jw_key(w, "models");
-    as_jw_begin_array(w);
-    for (int i = 0; i < c.n_models; i++)
-        as_jw_z(w, c.names[i]);
-    as_jw_end_array(w);
-    AS_TRY(put_fit(w, "unweighted", &c, false, keep, err));
-    return put_fit(w, "reweighted", &c, true, keep, err);
+    return put_fits(w, &c, keep, err);
+}
+
+as_code cli_put_arena(as_buf *b, const char *const *names, int n_models, const sc_battles *rows,
+                      size_t n, as_arena *keep, as_err *err)
+{
+    arena_case c = {.n_models = n_models, .n = n};
+    as_jw w;
+    c.names = as_new(keep, const char *, n_models);
+    c.rows = as_new(keep, sc_battles, n);
+    if (c.names == NULL || c.rows == NULL)
+        return as_nomem(err);
+    memcpy(c.names, names, (size_t)n_models * sizeof *names);
+    memcpy(c.rows, rows, n * sizeof *rows);
+    as_jw_init(&w, b);
+    as_jw_begin_object(&w);
+    AS_TRY(put_fits(&w, &c, keep, err));
+    as_jw_end_object(&w);
+    return as_buf_add_byte(b, '\n');
+}
+
+as_code cli_put_arena_text(as_buf *b, const char *const *names, int n_models,
+                           const sc_battles *rows, size_t n, as_arena *keep, as_err *err)
+{
+    sc_arena_rank r;
+    double ties = 0;
+    double battles = 0;
+    AS_TRY(sc_arena_fit(&r, names, n_models, rows, n, false, keep, err));
+    for (size_t i = 0; i < n; i++) {
+        battles += rows[i].count;
+        ties += rows[i].outcome == 0.5 ? rows[i].count : 0;
+    }
+    (void)as_buf_printf(b, "Bradley-Terry over %.0f meetings, %.0f of them ties; mean 1000\n",
+                        battles, ties);
+    for (int i = 0; i < n_models; i++)
+        (void)as_buf_printf(b, "rank %-4d %8.1f ± %-7.1f %s\n", r.rank[i], r.rating[i], r.half[i],
+                            names[i]);
+    return AS_OK;
 }
 
 /* ---- all cases of a file ------------------------------------------------------------------ */

@@ -142,9 +142,14 @@ static as_code compare_value(sc_lcb_result *out, as_str value, const sc_lcb_test
     if (c == AS_OK) {
         /* A value that cannot be read was forged, and is wrong. */
         const as_code e = sc_py_equal(&is_same, value, as_buf_str(&expected), &scratch, &why);
-        if (e == AS_NOMEM)
+        if (e == AS_NOMEM) {
             c = as_nomem(err);
-        else if (is_same)
+        } else if (e == AS_RANGE) { /* upstream reads all of them first, and gives up */
+            out->n_codes = 0;
+            add_code(out, -4);
+            out->verdict = SB_RUNTIME_ERROR;
+            c = keep_note(out, as_str_of(why.text), arena, err);
+        } else if (is_same)
             add_code(out, 1);
         else {
             add_code(out, 0);

@@ -186,8 +186,8 @@ def plain(v):
         if kind is not None and isinstance(v, kind):
             try:
                 return int(v) if v == int(v) else float(v) if v == float(v) else None
-            except (ValueError, OverflowError):
-                return None
+            except (ValueError, OverflowError):  # no whole number: NaN, infinity
+                return float(v) if v == v else None
     if isinstance(v, complex) and v.imag == 0:
         return v.real
     return None

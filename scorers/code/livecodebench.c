@@ -23,6 +23,12 @@ as_code sc_code_open(void **session, const sc_options *options, as_err *err)
         .n_slots = options->n_slots, .compile_dir = dir.p, .log = options->log};
     as_code c = s != NULL ? sb_pool_open(&s->pool, &sb, err) : as_nomem(err);
     as_arena_release(&scratch);
+    /* Not the user's mistake: the machine's, like a backend that cannot be reached (exit code 5). */
+    if (c == AS_UNSUPPORTED || c == AS_IO) {
+        c = AS_TIMEOUT;
+        if (err != NULL)
+            err->code = c;
+    }
     if (c == AS_OK)
         *session = s;
     else

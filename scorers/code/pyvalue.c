@@ -286,7 +286,12 @@ as_code sc_py_equal(bool *out, as_str returned, as_str expected, as_arena *scrat
 {
     py_value a, b;
     *out = false;
-    AS_TRY(parse(&b, "expected", expected, false, scratch, err));
+    const as_code c = parse(&b, "expected", expected, false, scratch, err);
+    if (c != AS_OK) {
+        if (err != NULL && c == AS_PARSE)
+            err->code = AS_RANGE;
+        return c == AS_PARSE ? AS_RANGE : c;
+    }
     AS_TRY(parse(&a, "returned", returned, true, scratch, err));
     *out = equal(&a, &b);
     return AS_OK;

@@ -10,7 +10,7 @@
  * Equality   1 == 1.0 == True; whole numbers and floats compare exactly; a tuple is no list (the
  *            outermost one was made a list before); NaN equals nothing; texts by character.
  * Limits     SC_PY_MAX_DEPTH levels.
- * Errors     AS_PARSE names which of the two cannot be read and where.
+ * Errors     the text says where it cannot be read: AS_PARSE the returned value, AS_RANGE the expected.
  * Ownership  scratch is used and not given back.
  * Threads    pure.
  */
