@@ -9,5 +9,8 @@ extern const be_driver be_null;     /* backend_null.c: answers from a script */
 extern const be_driver be_openai;   /* http/dialect_openai.c: any OpenAI-compatible server */
 extern const be_driver be_llamacpp; /* http/dialect_llamacpp.c: llama.cpp's server */
 extern const be_driver be_vllm;     /* http/dialect_vllm.c: vLLM */
+extern const be_driver be_ollama;   /* http/dialect_ollama.c: Ollama, by its own routes */
+extern const be_driver be_lmstudio; /* http/dialect_lmstudio.c: LM Studio */
+extern const be_driver be_gemini;   /* http/dialect_gemini.c: Google AI Studio */
 
 #endif

@@ -6,3 +6,5 @@ target_compile_definitions(http_peer PRIVATE _GNU_SOURCE)
 target_link_libraries(http_peer PUBLIC as_backend cmocka Threads::Threads PRIVATE as_warnings)
 as_test(test_client ${CMAKE_CURRENT_LIST_DIR}/test_client.c DEPS http_peer as_backend as_types as_base m
   LABELS "unit;net;threads" TIMEOUT 120)
+as_test(test_ollama ${CMAKE_CURRENT_LIST_DIR}/test_ollama.c DEPS http_peer as_backend as_types as_base m
+  LABELS "unit;net;threads" TIMEOUT 120)
