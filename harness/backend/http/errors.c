@@ -24,6 +24,7 @@ static const struct {
     {"exceeds maximum context", AS_ERROR_CONTEXT, false},
     {"longer than the context", AS_ERROR_CONTEXT, false},
     {"max context length", AS_ERROR_CONTEXT, false},
+    {"with context length of only", AS_ERROR_CONTEXT, false}, /* LM Studio */
     {"input token count", AS_ERROR_CONTEXT, false}, /* Gemini: … exceeds the maximum number */
     {"input is not supported - hint", AS_ERROR_UNSUPPORTED, false},
     {"not_supported_error", AS_ERROR_UNSUPPORTED, false},
