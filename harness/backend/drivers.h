@@ -11,5 +11,8 @@ extern const be_driver be_llamacpp; /* http/dialect_llamacpp.c: llama.cpp's serv
 extern const be_driver be_vllm;     /* http/dialect_vllm.c: vLLM */
 extern const be_driver be_plugin;   /* plugin/: a shared library of somebody else */
 extern const be_driver be_tjs;      /* bridge/: transformers.js in a Node child */
+extern const be_driver be_ollama;   /* http/dialect_ollama.c: Ollama, by its own routes */
+extern const be_driver be_lmstudio; /* http/dialect_lmstudio.c: LM Studio */
+extern const be_driver be_gemini;   /* http/dialect_gemini.c: Google AI Studio */
 
 #endif

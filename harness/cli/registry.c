@@ -17,6 +17,9 @@ const be_driver *const cli_backends[] = {
     &be_null,
     NULL,
 };
+const be_driver *const cli_backends[] = {&be_engine, &be_openai, &be_llamacpp,
+                                         &be_vllm,   &be_ollama, &be_lmstudio,
+                                         &be_replay, &be_null,   NULL};
 
 const su_suite *const cli_suites[] = {
     &su_mmlu_pro,

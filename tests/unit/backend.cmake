@@ -40,3 +40,7 @@ add_dependencies(test_backend_tjs fake_bridge)
 target_compile_definitions(test_backend_tjs PRIVATE AS_TEST_FAKE="$<TARGET_FILE:fake_bridge>")
 add_executable(peer_llamacpp ${CMAKE_CURRENT_LIST_DIR}/../integration/peer_llamacpp.c)
 target_link_libraries(peer_llamacpp PRIVATE http_peer as_backend as_types as_base m as_warnings)
+as_test(test_ollama ${CMAKE_CURRENT_LIST_DIR}/test_ollama.c DEPS http_peer as_backend as_types as_base m
+  LABELS "unit;net;threads" TIMEOUT 120)
+as_test(test_lmstudio ${CMAKE_CURRENT_LIST_DIR}/test_lmstudio.c DEPS http_peer as_backend as_types as_base m
+  LABELS "unit;net;threads" TIMEOUT 120)

@@ -234,6 +234,22 @@ static const struct {
      "{\"violations\":[{\"quotaId\":\"GenerateRequestsPerDayPerProject\"}]},{\"retryDelay\":"
      "\"37s\"}]}}",
      AS_ERROR_QUOTA, "x", 37000, false},
+    {"group5 Gemini, a minute, in the words that also come with a day", 429, "",
+     "{\"error\":{\"code\":429,\"message\":\"You exceeded your current quota, please check your "
+     "plan "
+     "and billing details.\",\"status\":\"RESOURCE_EXHAUSTED\",\"details\":[{\"@type\":\"q\","
+     "\"violations\":[{\"quotaMetric\":\"m\",\"quotaId\":"
+     "\"GenerateContentInputTokensPerModelPerMinute-FreeTier\"}]},{\"links\":[]},{\"retryDelay\":"
+     "\"26s\"}]}}",
+     AS_ERROR_RATE, "You exceeded", 26000, false},
+    {"group5 Gemini, a minute and a day", 429, "",
+     "{\"error\":{\"code\":429,\"message\":\"x\",\"details\":[{\"violations\":[{\"quotaId\":"
+     "\"RequestsPerMinute\"},{\"quotaId\":\"RequestsPerDayPerProjectPerModel-FreeTier\"}]},"
+     "{\"retryDelay\":\"3.957525076s\"}]}}",
+     AS_ERROR_QUOTA, "x", 3957, false},
+    {"group5 no quota is named: the words decide", 429, "",
+     "{\"error\":{\"code\":429,\"message\":\"check your plan and billing\",\"details\":[]}}",
+     AS_ERROR_QUOTA, "check", -1, false},
     {"Gemini, in an array", 503, "",
      "[{\"error\":{\"code\":503,\"message\":\"overloaded\",\"status\":\"UNAVAILABLE\"}}]",
      AS_ERROR_SERVER, "overloaded", -1, true},
@@ -481,6 +497,10 @@ static void addresses(void **state)
         {"https://h/v1", "/v1/x", "https://h/v1/x"},
         {"https://h/v1/", "/health", "https://h/health"},
         {"https://h/v1beta/openai", "/v1/x", "https://h/v1beta/openai/x"},
+        {"https://h/v1beta", "/v1beta/models/m:generateContent",
+         "https://h/v1beta/models/m:generateContent"},
+        {"http://h/api/", "/api/chat", "http://h/api/chat"},
+        {"http://h/proxy", "/api/chat", "http://h/proxy/api/chat"},
         {"http://h/proxy/v1", "/v1/x", "http://h/proxy/v1/x"},
         {"h:1", "want http://", NULL},
         {"ftp://h", "want http://", NULL},

@@ -78,13 +78,19 @@ const char *ht_think_style_name(ht_think_style style);
 typedef struct ht_dialect {
     const be_driver *driver;
     const char *default_url;
-    const char *other_url;  /* tried after it when no address is given, or NULL */
-    const char *key_env;    /* where the key is, if there is one; NULL: nowhere */
-    const char *key_header; /* "Authorization: Bearer " */
+    const char *other_url;     /* tried after it when no address is given, or NULL */
+    const char *key_env;       /* where the key is, if there is one; NULL: nowhere */
+    const char *other_key_env; /* looked at after it, or NULL */
+    const char *key_header;    /* "Authorization: Bearer " */
     const char *health_path;
     const char *profile;
-    bool is_json_lines; /* streams are JSON lines, not events */
-    bool needs_model;   /* a request without a model's name is refused */
+    bool is_json_lines;         /* streams are JSON lines, not events */
+    bool needs_model;           /* a request without a model's name is refused */
+    bool needs_key;             /* at its default address nothing is answered without one */
+    bool is_hosted;             /* over the internet: shorter times, a longer one to connect */
+    const char *const *options; /* -M keys besides the common ones, ended by NULL; or NULL */
+    /* Optional: reads these, before the server is looked for; d->own is the dialect's to set. */
+    as_code (*take_options)(ht_driver *d, const be_config *config, as_err *err);
     /* Identity and capabilities, once at open: fills d->caps, d->info and the members of
      * d->identity by ht_ask. */
     as_code (*probe)(ht_driver *d, as_err *err);
@@ -95,6 +101,10 @@ typedef struct ht_dialect {
     void (*read_event)(ht_driver *d, ht_job *job, as_str name, const as_json *event);
     /* Optional: a refusal this dialect has another way for: sets job->step and returns true. */
     bool (*refused)(ht_driver *d, ht_job *job, const ht_error *e);
+    /* Optional: a stream ended before it said so; true: the job has been given its end. */
+    bool (*broke_off)(ht_driver *d, ht_job *job);
+    /* Optional: the longest prompt and answer in tokens, before the first request. */
+    void (*prepare)(ht_driver *d, int max_total_tokens);
     as_code (*tokenize)(ht_driver *d, as_str text, bool is_prompt, int32_t **ids, int *n,
                         as_arena *keep, as_err *err);
     as_code (*render)(ht_driver *d, const as_request *rq, as_str *prompt, as_arena *keep,
@@ -155,6 +165,7 @@ struct ht_driver {
     as_arena keep; /* as long as the driver */
     const as_log *log;
     as_str model; /* sent as "model" */
+    void *own;    /* the dialect's, in keep */
     ht_secret key;
     ht_headers *headers, *get_headers;
     ht_endpoints endpoints;

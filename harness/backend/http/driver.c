@@ -143,7 +143,8 @@ static void read_end_of_stream(ht_driver *d, ht_job *job)
     const as_code c = ht_sse_end(&job->sse, &err);
     if (c != AS_OK && c != AS_CANCELLED)
         ht_job_fail(job, AS_ERROR_PROTOCOL, "%s", err.text);
-    if (!job->has_finish && !job->has_done)
+    if (!job->has_finish && !job->has_done &&
+        (d->dialect->broke_off == NULL || !d->dialect->broke_off(d, job)))
         ht_job_fail(job, AS_ERROR_PROTOCOL,
                     "the stream ended before the reply did, after %zu bytes of text",
                     job->text.n + job->reasoning.n);
@@ -508,7 +509,8 @@ void ht_cancel_one(be_backend *be, uint64_t id)
 as_code ht_prepare(be_backend *be, int max_total_tokens, int concurrency, as_err *err)
 {
     ht_driver *d = driver_of(be);
-    (void)max_total_tokens;
+    if (d->dialect->prepare != NULL)
+        d->dialect->prepare(d, max_total_tokens);
     if (d->has_max_each || concurrency < 1)
         return AS_OK;
     d->max_each = (concurrency + d->endpoints.n - 1) / d->endpoints.n;

@@ -65,8 +65,14 @@ as_code ht_endpoints_init(ht_endpoints *e, const as_str *urls, int n, as_arena *
 
 as_str ht_endpoint_url(const ht_endpoint *e, const char *path, as_arena *keep)
 {
-    if (e->is_rooted && strncmp(path, "/v1/", 4) == 0)
+    if (e->is_rooted && strncmp(path, "/v1/", 4) == 0) {
         path += 3;
+    } else if (e->is_rooted) { /* ".../api" and "/api/chat": said once */
+        const char *end = strchr(path + 1, '/');
+        const as_str first = {path, end != NULL ? (size_t)(end - path) : 0};
+        if (first.n != 0 && as_str_ends(e->url, first))
+            path += first.n;
+    }
     return as_arena_printf(keep, "%s%s", e->url.p, path);
 }
 

@@ -10,7 +10,8 @@
  *            after the last chosen where several have the same.
  * Addresses  http:// or https://, never with a user, a password or a key in them: addresses are
  *            logged and stored. ".../v1" is what programs are often given and is understood; another
- *            path (".../v1beta/openai") takes the place of /v1.
+ *            path (".../v1beta/openai") takes the place of /v1. A last part that the route begins with
+ *            (".../api" and /api/chat) is not said twice.
  * Threads    one list, one thread at a time.
  */
 #include <stdint.h>

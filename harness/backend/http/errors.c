@@ -23,6 +23,8 @@ static const struct {
     {"exceeds the context length", AS_ERROR_CONTEXT, false},
     {"exceeds maximum context", AS_ERROR_CONTEXT, false},
     {"longer than the context", AS_ERROR_CONTEXT, false},
+    {"max context length", AS_ERROR_CONTEXT, false},
+    {"with context length of only", AS_ERROR_CONTEXT, false}, /* LM Studio */
     {"input token count", AS_ERROR_CONTEXT, false}, /* Gemini: … exceeds the maximum number */
     {"input is not supported - hint", AS_ERROR_UNSUPPORTED, false},
     {"not_supported_error", AS_ERROR_UNSUPPORTED, false},
@@ -177,13 +179,40 @@ static bool class_by_words(ht_error *out, const fields *f)
     return false;
 }
 
-/* A 429 is a matter of seconds or of a day. */
+/* Google names each quota that was exceeded: {"details": [{"violations": [{"quotaId": "…PerDay…"}]}]}.
+ * False: it names none. */
+static bool names_quotas(const as_json *error, bool *is_daily)
+{
+    bool has_any = false;
+    const as_json *details = as_json_get(error, "details");
+    *is_daily = false;
+    if (as_json_type(details) != AS_JSON_ARRAY)
+        return false;
+    for (const as_json *d = as_json_first(details); d != NULL; d = as_json_next(d)) {
+        const as_json *list = as_json_get(d, "violations");
+        if (as_json_type(list) != AS_JSON_ARRAY)
+            continue;
+        for (const as_json *v = as_json_first(list); v != NULL; v = as_json_next(v)) {
+            as_str id;
+            if (!as_json_str(as_json_get(v, "quotaId"), &id))
+                continue;
+            has_any = true;
+            *is_daily |= has_words(id, "perday");
+        }
+    }
+    return has_any;
+}
+
+/* A 429 is a matter of seconds or of a day. Where quotas are named, they alone decide: Google's
+ * message speaks of "plan and billing" when it means a minute, too. */
 static void tell_quota(ht_error *out, const fields *f, as_str body)
 {
     if (out->kind != AS_ERROR_RATE)
         return;
-    bool is_quota = out->retry_after_ms > HT_QUOTA_FROM_MS;
-    for (size_t i = 0; i < sizeof quota_words / sizeof quota_words[0]; i++)
+    bool is_quota = out->retry_after_ms > HT_QUOTA_FROM_MS, is_daily = false;
+    const bool is_named = names_quotas(f->error, &is_daily);
+    is_quota |= is_daily;
+    for (size_t i = 0; !is_named && i < sizeof quota_words / sizeof quota_words[0]; i++)
         is_quota |= has_words(f->error != NULL ? body : f->message, quota_words[i]);
     if (is_quota)
         out->kind = AS_ERROR_QUOTA;

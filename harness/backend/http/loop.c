@@ -453,9 +453,10 @@ static void check_deadlines(ht_loop *loop)
         loop->check_ns = next;
 }
 
-static void read_ends(ht_loop *loop)
+/* How many calls have ended. */
+static int read_ends(ht_loop *loop)
 {
-    int n_left = 0;
+    int n_left = 0, n = 0;
     CURLMsg *m;
     while ((m = loop->curl->multi_info_read(loop->multi, &n_left)) != NULL) {
         if (m->msg != CURLMSG_DONE)
@@ -464,7 +465,9 @@ static void read_ends(ht_loop *loop)
         char *private = NULL;
         (void)loop->curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
         finish(loop, (ht_call *)(void *)private, c);
+        n++;
     }
+    return n;
 }
 
 /* ---- the loop -----------------------------------------------------------------------------------
@@ -498,7 +501,8 @@ as_code ht_loop_turn(ht_loop *loop, int wait_ms, as_err *err)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
     fire_timer(loop);
-    read_ends(loop);
+    if (read_ends(loop) != 0)
+        wait_ms = 0; /* a reply came while its request was being sent: whoever waits is told now */
     const int n = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, sleep_ms(loop, wait_ms));
     if (n < 0 && errno != EINTR)
         return as_fail_sys(err, "epoll_wait");
@@ -511,7 +515,7 @@ as_code ht_loop_turn(ht_loop *loop, int wait_ms, as_err *err)
         (void)loop->curl->multi_socket_action(loop->multi, events[i].data.fd, mask, &n_running);
     }
     fire_timer(loop);
-    read_ends(loop);
+    (void)read_ends(loop);
     check_deadlines(loop);
     return AS_OK;
 }

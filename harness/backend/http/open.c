@@ -19,6 +19,10 @@ enum {
     DEFAULT_CONNECTIONS = 64, /* until prepare tells */
     MAX_HEADER = 8192,
     MAX_SECONDS = 86400,
+    HOSTED_CONNECT_MS = 10000,
+    HOSTED_FIRST_MS = 120000,
+    HOSTED_IDLE_MS = 60000,
+    MAX_OPTION_NAMES = 32,
 };
 
 /* HT_COMMON_OPTIONS of every server. */
@@ -89,13 +93,26 @@ static as_code take_profile(ht_driver *d, const be_config *config, as_err *err)
     return AS_OK;
 }
 
+static as_code check_options(const ht_driver *d, const be_config *config, as_err *err)
+{
+    const char *names[MAX_OPTION_NAMES + 1];
+    const char *const *lists[] = {known_options, d->dialect->options};
+    int n = 0;
+    for (size_t k = 0; k < sizeof lists / sizeof lists[0]; k++)
+        for (const char *const *o = lists[k]; o != NULL && *o != NULL && n < MAX_OPTION_NAMES; o++)
+            names[n++] = *o;
+    names[n] = NULL;
+    return be_options_check(config, names, err);
+}
+
 static as_code take_options(ht_driver *d, const be_config *config, bool *is_probing, as_err *err)
 {
-    AS_TRY(be_options_check(config, known_options, err));
+    const bool is_hosted = d->dialect->is_hosted;
+    AS_TRY(check_options(d, config, err));
     AS_TRY(take_profile(d, config, err));
-    d->connect_ms = CONNECT_MS;
-    d->first_ms = FIRST_MS;
-    d->idle_ms = IDLE_MS;
+    d->connect_ms = is_hosted ? HOSTED_CONNECT_MS : CONNECT_MS;
+    d->first_ms = is_hosted ? HOSTED_FIRST_MS : FIRST_MS;
+    d->idle_ms = is_hosted ? HOSTED_IDLE_MS : IDLE_MS;
     d->patience_ms = PATIENCE_MS;
     AS_TRY(seconds_option(&d->connect_ms, config, "connect_timeout", err));
     AS_TRY(seconds_option(&d->first_ms, config, "first_timeout", err));
@@ -128,7 +145,7 @@ static as_code take_options(ht_driver *d, const be_config *config, bool *is_prob
             return as_fail(err, AS_RANGE, "-M ctx=%.*s: want a number of tokens", AS_ARG(ctx));
         d->info.n_ctx = (int)n;
     }
-    return AS_OK;
+    return d->dialect->take_options != NULL ? d->dialect->take_options(d, config, err) : AS_OK;
 }
 
 /* ---- key and headers ----------------------------------------------------------------------------
@@ -137,9 +154,14 @@ static as_code take_options(ht_driver *d, const be_config *config, bool *is_prob
 static as_code find_key(ht_driver *d, const be_config *config, as_err *err)
 {
     const as_str asked = be_option_get(config, "key_env");
-    const as_str name = as_str_is_set(asked) ? asked : as_str_of(d->dialect->key_env);
+    as_str name = as_str_is_set(asked) ? asked : as_str_of(d->dialect->key_env);
     if (name.n == 0 || config->env == NULL)
         return AS_OK;
+    if (!as_str_is_set(asked) && d->dialect->other_key_env != NULL) {
+        const char *first = config->env(d->dialect->key_env);
+        if (first == NULL || first[0] == '\0')
+            name = as_str_of(d->dialect->other_key_env);
+    }
     const as_str z = as_arena_str(&d->keep, name);
     if (!as_str_is_set(z))
         return as_nomem(err);
@@ -313,6 +335,10 @@ static as_code open_all(ht_driver *d, const be_config *config, as_err *err)
     bool is_probing = true;
     AS_TRY(take_options(d, config, &is_probing, err));
     AS_TRY(find_key(d, config, err));
+    if (d->dialect->needs_key && d->key.hidden.n == 0 && config->n_base_urls == 0)
+        return as_fail(err, AS_RANGE,
+                       "%s: there is no key; put it into %s, or name its variable: -M key_env=NAME",
+                       d->dialect->driver->scheme, d->dialect->key_env);
     AS_TRY(make_headers(d, config, err));
     const int n_hosts = config->n_base_urls != 0 ? config->n_base_urls : 1;
     AS_TRY(ht_loop_open(&d->loop, d->max_each + 1, n_hosts, err));
