@@ -8,3 +8,5 @@ as_test(test_client ${CMAKE_CURRENT_LIST_DIR}/test_client.c DEPS http_peer as_ba
   LABELS "unit;net;threads" TIMEOUT 120)
 add_executable(peer_llamacpp ${CMAKE_CURRENT_LIST_DIR}/../integration/peer_llamacpp.c)
 target_link_libraries(peer_llamacpp PRIVATE http_peer as_backend as_types as_base m as_warnings)
+as_test(test_client_score ${CMAKE_CURRENT_LIST_DIR}/test_client_score.c DEPS http_peer as_backend as_types as_base m
+  LABELS "unit;net;threads")
