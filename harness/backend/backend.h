@@ -52,6 +52,7 @@ typedef struct be_info {
     int max_concurrency; /* what it can serve at once; 0: no limit of its own */
     as_str json;         /* details for provenance: kernels, threads, precision, server … */
     int64_t weights_bytes, kv_bytes, scratch_bytes; /* -1 unknown */
+    as_str memory; /* the same as a sentence, once prepared; empty: unknown */
 } be_info;
 
 /* A recorded item, in the recording's order. repeat counts its occurrences from 0. */
@@ -72,6 +73,8 @@ typedef struct be_config {
     const be_option *options; /* -M key=value */
     int n_options;
     int n_threads; /* 0: one per core */
+    /* An environment variable's value, or NULL: where servers' keys are. NULL: there are none. */
+    const char *(*env)(const char *name);
     const as_log *log;
 } be_config;
 

@@ -26,6 +26,7 @@ as_code cli_backend_open(be_backend **out, cli_model *model, const cli_backend_f
         .cache_dir = as_str_of(env->cache_dir),
         .base_urls = f->base_urls.item,
         .n_base_urls = f->base_urls.n,
+        .env = env->env,
         .options = options,
         .n_options = f->options.n,
         .n_threads = (int)f->threads,

@@ -25,7 +25,9 @@ typedef struct cli_backend_flags {
          .kind = CLI_LIST,                                                                         \
          .value = &(f)->options,                                                                   \
          .shown = "KEY=VALUE",                                                                     \
-         .help = "for the backend; of the engine: precision=auto|f32, ctx=N, lora=FILE[:SCALE]",   \
+         .help =                                                                                   \
+             "for the backend: the engine has precision=auto|f32, kv=f32|f16|q8_0, ctx=N, "        \
+             "memory=BYTES, lora=FILE[:SCALE]; servers have profile=, key_env=, rpm=, timeout= …", \
          .alias = "model-args"},                                                                   \
         {.name = "base-url",                                                                       \
          .kind = CLI_LIST,                                                                         \

@@ -28,6 +28,11 @@ static void catch_signals(void)
     (void)sigaction(SIGPIPE, &ignore, NULL); /* a closed pipe is an error of the write */
 }
 
+static const char *environment(const char *name)
+{
+    return getenv(name);
+}
+
 static void log_line(void *user, as_log_level level, as_str line)
 {
     (void)user;
@@ -42,6 +47,11 @@ static const char *xdg_dir(as_arena *keep, const char *variable, const char *fal
         return as_arena_printf(keep, "%s/assay", set).p;
     const char *home = getenv("HOME");
     return as_arena_printf(keep, "%s/%s/assay", home != NULL ? home : "/tmp", fallback).p;
+}
+
+static const char *variable(const char *name)
+{
+    return getenv(name);
 }
 
 static void set_paths(cli_env *env)
@@ -97,7 +107,9 @@ int main(int argc, char **argv)
     cli_env env = {
         .log = {.level = AS_LOG_WARN, .sink = log_line},
         .keep = &keep,
+        .env = environment,
         .cancel = &interrupted,
+        .variable = variable,
         .argc = argc,
         .argv = argv,
     };

@@ -53,6 +53,7 @@ typedef struct as_token_logprob {
     const as_token *top; /* [n_top] the likeliest tokens at this place, best first */
     int n_top;
     bool is_greedy; /* the likeliest of all was this one */
+    bool is_bound;  /* logprob is an upper bound: the token was not among those told */
 } as_token_logprob;
 
 /* What a request asked for and the backend left out. */

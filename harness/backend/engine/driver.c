@@ -1,8 +1,9 @@
 /*
  * driver.c — the built-in engine as a backend: continuous batching over engine/engine.h.
  *
- * Options    precision=auto|f32, ctx=N (positions a sequence may hold), lora=ADAPTER[:SCALE] (of
- *            every request), loras=ADAPTER[:SCALE] (may be repeated:
+ * Options    precision=auto|f32, kv=f32|f16|q8_0 (how keys and values are kept), ctx=N (positions a
+ *            sequence may hold), memory=BYTES (that cache and buffers may take),
+ *            lora=ADAPTER[:SCALE] (of every request), loras=ADAPTER[:SCALE] (may be repeated:
  *            for requests that name one)
  * Identity   with lora= the model's SHA-256 is one over the model's, the adapter's and the scale,
  *            and its name tells of all three, so that no run is taken for the plain model's.
@@ -65,6 +66,8 @@ static as_code write_json(engine_backend *be, as_err *err)
         as_jw_z(&w, g4_session_kernels(be->session));
         as_jw_key(&w, "threads");
         as_jw_i64(&w, be->options.n_threads);
+        as_jw_key(&w, "kv");
+        as_jw_z(&w, g4_kv_name(g4_session_memory(be->session).kv));
         as_jw_key(&w, "ctx");
         as_jw_i64(&w, be->options.n_ctx);
         as_jw_key(&w, "sequences");
@@ -95,6 +98,9 @@ static as_code engine_prepare(be_backend *base, int max_total_tokens, int concur
     be->info.weights_bytes = m.weights_bytes;
     be->info.kv_bytes = m.kv_bytes;
     be->info.scratch_bytes = m.scratch_bytes;
+    as_buf_reset(&be->memory);
+    g4_memory_text(&m, &be->memory);
+    be->info.memory = as_buf_str(&be->memory);
     be->info.n_ctx = n_ctx;
     return write_json(be, err);
 }
@@ -217,6 +223,7 @@ static void engine_close(be_backend *base)
     for (int i = 0; i < be->n_adapters; i++)
         g4_adapter_close(be->adapters[i].g4);
     g4_model_close(be->model);
+    as_buf_release(&be->memory);
     as_buf_release(&be->name);
     as_buf_release(&be->json);
     as_buf_release(&be->path);
@@ -227,7 +234,7 @@ static void engine_close(be_backend *base)
 
 static as_code read_options(engine_backend *be, const be_config *config, as_err *err)
 {
-    static const char *const known[] = {"precision", "ctx", "lora", "loras", NULL};
+    static const char *const known[] = {"precision", "kv", "ctx", "memory", "lora", "loras", NULL};
     AS_TRY(be_options_check(config, known, err));
     const as_str precision = be_option_get(config, "precision");
     if (as_str_eq(precision, AS_STR("f32")))
@@ -239,6 +246,12 @@ static as_code read_options(engine_backend *be, const be_config *config, as_err 
     if (as_str_is_set(ctx) && !as_parse_i64(ctx, 2, 1 << 24, &n))
         return as_fail(err, AS_RANGE, "-M ctx=%.*s: want a number of tokens", AS_ARG(ctx));
     be->options.n_ctx = (int)n;
+    const as_str kv = be_option_get(config, "kv");
+    if (as_str_is_set(kv) && !g4_kv_parse(kv, &be->options.kv))
+        return as_fail(err, AS_RANGE, "-M kv=%.*s: want f32, f16 or q8_0", AS_ARG(kv));
+    const as_str memory = be_option_get(config, "memory");
+    if (as_str_is_set(memory) && !as_parse_i64(memory, 1, INT64_MAX, &be->options.memory_limit))
+        return as_fail(err, AS_RANGE, "-M memory=%.*s: want a number of bytes", AS_ARG(memory));
     be->options.n_threads = config->n_threads;
     return AS_OK;
 }
@@ -344,6 +357,7 @@ static as_code engine_open(be_backend **out, const be_config *config, as_err *er
         return as_nomem(err);
     be->base.driver = &be_engine;
     as_buf_init(&be->json, 1 << 16);
+    as_buf_init(&be->memory, 1 << 12);
     as_buf_init(&be->name, 1 << 16);
     for (int i = 0; i < N_PREFIXES; i++)
         be->prefixes[i].seq = -1;

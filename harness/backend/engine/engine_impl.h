@@ -101,7 +101,7 @@ typedef struct engine_backend {
     g4_row *rows;   /* [N_BATCH] */
     job **row_job;  /* [N_BATCH] who wants the row's logits; NULL: nobody */
     bool is_cancelled;
-    as_buf json, path, lora, name;
+    as_buf json, path, name, memory;
     char sha[AS_SHA256_HEX];
     char model_sha[AS_SHA256_HEX]; /* without the adapter that sha has in it */
     char template_sha[AS_SHA256_HEX];
