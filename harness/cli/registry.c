@@ -11,15 +11,14 @@ const be_driver *const cli_backends[] = {
     &be_openai,
     &be_llamacpp,
     &be_vllm,
+    &be_ollama,
+    &be_lmstudio,
     &be_tjs,
     &be_plugin,
     &be_replay,
     &be_null,
     NULL,
 };
-const be_driver *const cli_backends[] = {&be_engine, &be_openai, &be_llamacpp,
-                                         &be_vllm,   &be_ollama, &be_lmstudio,
-                                         &be_replay, &be_null,   NULL};
 
 const su_suite *const cli_suites[] = {
     &su_mmlu_pro,
@@ -51,15 +50,6 @@ const ds_importer *const cli_importers[] = {
     NULL,
 };
 /* clang-format on */
-const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,   &su_livecodebench,
-                                      &su_codeforces,   &su_needle, &su_smoke_choice,
-                                      &su_smoke_number, NULL};
-
-    &sc_choice_mmlu_pro, &sc_choice_mmlu_pro_api, &sc_number_aime,     &sc_number_first,
-    &sc_code_lcb,        &sc_code_lcb_script,     &sc_code_codeforces, NULL};
-
-const ds_importer *const cli_importers[] = {&ds_mmlu_pro, &ds_aime, &ds_livecodebench,
-                                            &ds_codeforces, NULL};
 
 const cli_command cli_commands[] = {
     {"run", "ask a model the questions of suites, score and store every answer", cmd_run},
