@@ -5,9 +5,9 @@
 #include "scorers/scorers.h"
 #include "suites/suites.h"
 
-const be_driver *const cli_backends[] = {&be_engine, &be_openai, &be_llamacpp,
-                                         &be_vllm,   &be_ollama, &be_lmstudio,
-                                         &be_replay, &be_null,   NULL};
+const be_driver *const cli_backends[] = {&be_engine, &be_openai,   &be_llamacpp, &be_vllm,
+                                         &be_ollama, &be_lmstudio, &be_gemini,   &be_replay,
+                                         &be_null,   NULL};
 
 const su_suite *const cli_suites[] = {&su_mmlu_pro,     &su_aime,         &su_needle,
                                       &su_smoke_choice, &su_smoke_number, NULL};
