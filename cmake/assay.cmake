@@ -28,7 +28,9 @@ pkg_check_modules(CJSON REQUIRED IMPORTED_TARGET libcjson)
 pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 pkg_check_modules(SQLITE REQUIRED IMPORTED_TARGET sqlite3)
 pkg_check_modules(NETTLE REQUIRED IMPORTED_TARGET nettle)
+pkg_check_modules(LIBEVENT REQUIRED IMPORTED_TARGET libevent_core)
 pkg_check_modules(CURL REQUIRED libcurl>=7.88) # Debian: libcurl4-openssl-dev
+pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
 
 # as_library(NAME src... DEPS targets... PRIVATE targets...): one static library per module.
 # DEPS reach its users too; PRIVATE are third-party libraries that stay behind this module.
@@ -42,7 +44,7 @@ function(as_library name)
   endif()
 endfunction()
 
-# as_test(NAME src... DEPS targets... LABELS unit|engine|net|slow TIMEOUT seconds)
+# as_test(NAME src... DEPS targets... LABELS unit|engine|sandbox|net|slow TIMEOUT seconds)
 function(as_test name)
   cmake_parse_arguments(A "" "TIMEOUT" "DEPS;LABELS" ${ARGN})
   if(NOT A_TIMEOUT)

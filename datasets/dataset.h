@@ -57,7 +57,18 @@ typedef struct ds_importer {
      * every row; the writer is positioned at a fresh object's place. */
     as_code (*row)(const as_json *value, const char *path, as_str *split, as_jw *out,
                    as_arena *scratch, as_err *err);
+    /* For rows too long to hold, such as the tests of programs: the members of these names are not
+     * parsed but copied as they come into the split "SPLIT.tests", where each row becomes a line
+     * {member: …, "id"}. `row` gets the others, and the row it makes gets one more member, "tests":
+     * {"at","bytes","sha256"} of that line. Input: JSON objects one after another, in files of any
+     * size; memory is one row without these members, DS_MAX_SMALL bytes at the most. */
+    const char *const *bulky; /* NULL-terminated; NULL: none */
+    /* With bulky: the split of all rows of a file, and how many rows it is known to have, 0: not
+     * known. */
+    as_code (*split)(const char *path, as_str *out, int64_t *n_rows, as_arena *keep, as_err *err);
 } ds_importer;
+
+enum { DS_MAX_SMALL = 16 << 20, DS_MAX_BULKY = 1 << 30 /* a line of SPLIT.tests */ };
 
 as_code ds_import(const ds_importer *importer, const char *root, const char *const *files,
                   int n_files, ds_info *out, as_arena *keep, as_err *err);

@@ -13,6 +13,7 @@
 #include "base/jsonl.h"
 #include "base/time.h"
 #include "datasets/dataset_impl.h"
+#include "datasets/import_impl.h"
 
 /*
  * How an import works. Rows are written to ROOT/.NAME.new-XXXXXX/SPLIT.jsonl as they come, one line
@@ -23,44 +24,12 @@
  * but the new folder was touched; on any failure it is removed.
  */
 
-enum { MAX_ROW_BYTES = 256 << 20, MAX_ORDERED_BYTES = 1 << 30 };
+enum { MAX_ORDERED_BYTES = 1 << 30, COPY_BYTES = 1 << 20 };
 static const size_t arena_bytes = (size_t)4 << 30;
-
-typedef struct in_row {
-    as_str id;
-    as_str where;    /* "mmlu.jsonl: line 7" */
-    int64_t row_idx; /* of a page, or -1 */
-    size_t at, bytes;
-} in_row;
-
-typedef struct out_split {
-    as_str name;
-    const char *path;
-    FILE *file;
-    in_row *rows;
-    size_t n, cap;
-    size_t bytes;
-    int64_t n_total; /* what the pages say the split has, or -1 */
-    bool from_pages; /* every row so far */
-} out_split;
-
-typedef struct import_job {
-    const ds_importer *importer;
-    const char *dir; /* being built */
-    as_arena keep;   /* ids and places, until the end */
-    as_arena scratch;
-    as_buf line;
-    as_buf notes;
-    out_split splits[DS_MAX_SPLITS];
-    int n_splits;
-    const char *path; /* of the file being read */
-    size_t line_no;   /* 0: the file is one document */
-    size_t row_no;    /* in an array or page, from 1; 0: neither */
-} import_job;
 
 /* ---------------------------------------------------------------------------- one row */
 
-static as_str where(import_job *job)
+as_str ds_job_where(ds_job *job)
 {
     as_str s = as_arena_printf(&job->keep, "%s", job->path);
     if (job->line_no != 0 && job->row_no != 0)
@@ -73,7 +42,7 @@ static as_str where(import_job *job)
     return s.p != NULL ? s : AS_STR("?");
 }
 
-static as_code find_split(import_job *job, as_str name, out_split **out, as_err *err)
+as_code ds_job_split(ds_job *job, as_str name, ds_out_split **out, as_err *err)
 {
     for (int i = 0; i < job->n_splits; i++) {
         if (as_str_eq(job->splits[i].name, name)) {
@@ -86,7 +55,7 @@ static as_code find_split(import_job *job, as_str name, out_split **out, as_err 
     if (job->n_splits == DS_MAX_SPLITS)
         return as_fail(err, AS_RANGE, "more than %d splits", DS_MAX_SPLITS);
     const as_str file = as_arena_printf(&job->keep, "%.*s.jsonl", AS_ARG(name));
-    out_split s = {.name = as_arena_str(&job->keep, name), .n_total = -1, .from_pages = true};
+    ds_out_split s = {.name = as_arena_str(&job->keep, name), .n_total = -1, .from_pages = true};
     s.path = file.p != NULL ? as_path_join(&job->keep, job->dir, file.p) : NULL;
     if (s.name.p == NULL || s.path == NULL)
         return as_nomem(err);
@@ -98,7 +67,7 @@ static as_code find_split(import_job *job, as_str name, out_split **out, as_err 
     return AS_OK;
 }
 
-static as_code row_id(as_str *out, as_str json, as_arena *keep, as_err *err)
+as_code ds_row_id(as_str *out, as_str json, as_arena *keep, as_err *err)
 {
     as_json *tree = NULL;
     as_str id = {0};
@@ -111,25 +80,26 @@ static as_code row_id(as_str *out, as_str json, as_arena *keep, as_err *err)
     return out->p != NULL ? AS_OK : as_nomem(err);
 }
 
-static as_code remember(import_job *job, out_split *s, as_str json, int64_t row_idx, as_err *err)
+as_code ds_job_remember(ds_job *job, ds_out_split *s, as_str id, size_t bytes, int64_t row_idx,
+                        as_err *err)
 {
     if (s->n == s->cap) {
         const size_t cap = s->cap != 0 ? s->cap * 2 : 256;
-        in_row *rows = realloc(s->rows, cap * sizeof *rows);
+        ds_in_row *rows = realloc(s->rows, cap * sizeof *rows);
         if (rows == NULL)
             return as_nomem(err);
         s->rows = rows;
         s->cap = cap;
     }
-    in_row row = {.where = where(job), .row_idx = row_idx, .at = s->bytes, .bytes = json.n};
-    AS_TRY(row_id(&row.id, json, &job->keep, err));
+    ds_in_row row = {
+        .where = ds_job_where(job), .row_idx = row_idx, .at = s->bytes, .bytes = bytes, .id = id};
     s->rows[s->n++] = row;
-    s->bytes += json.n;
+    s->bytes += bytes;
     s->from_pages = s->from_pages && row_idx >= 0;
     return AS_OK;
 }
 
-static as_code add_row(import_job *job, const as_json *value, int64_t row_idx, int64_t n_total,
+static as_code add_row(ds_job *job, const as_json *value, int64_t row_idx, int64_t n_total,
                        as_err *err)
 {
     const size_t mark = as_arena_mark(&job->scratch);
@@ -137,16 +107,19 @@ static as_code add_row(import_job *job, const as_json *value, int64_t row_idx, i
     as_jw w;
     as_jw_init(&w, &job->line);
     as_str split = {0};
-    out_split *s = NULL;
+    ds_out_split *s = NULL;
     as_code c = job->importer->row(value, job->path, &split, &w, &job->scratch, err);
     if (c == AS_OK)
         c = as_buf_ok(&job->line, err);
     if (c == AS_OK)
-        c = find_split(job, split, &s, err);
+        c = ds_job_split(job, split, &s, err);
     as_arena_rewind(&job->scratch, mark);
     if (c == AS_OK) {
         (void)as_buf_add_byte(&job->line, '\n');
-        c = remember(job, s, as_buf_str(&job->line), row_idx, err);
+        as_str id;
+        c = ds_row_id(&id, as_buf_str(&job->line), &job->keep, err);
+        if (c == AS_OK)
+            c = ds_job_remember(job, s, id, job->line.n, row_idx, err);
     }
     if (c != AS_OK)
         return c;
@@ -180,7 +153,7 @@ static as_code check_cells(const as_json *item, as_err *err)
                    AS_ARG(name));
 }
 
-static as_code add_page(import_job *job, const as_json *page, as_err *err)
+static as_code add_page(ds_job *job, const as_json *page, as_err *err)
 {
     int64_t n_total = -1;
     bool is_partial = false;
@@ -203,7 +176,7 @@ static as_code add_page(import_job *job, const as_json *page, as_err *err)
     return AS_OK;
 }
 
-static as_code add_value(import_job *job, const as_json *value, as_err *err)
+static as_code add_value(ds_job *job, const as_json *value, as_err *err)
 {
     as_code c = AS_OK;
     job->row_no = 0;
@@ -218,7 +191,7 @@ static as_code add_value(import_job *job, const as_json *value, as_err *err)
     } else {
         c = add_row(job, value, -1, -1, err);
     }
-    return c == AS_OK ? AS_OK : as_wrap(err, "%s", where(job).p);
+    return c == AS_OK ? AS_OK : as_wrap(err, "%s", ds_job_where(job).p);
 }
 
 /* The first line is no JSON value. It begins a document of several lines if it opens something that
@@ -230,7 +203,7 @@ static bool may_begin_document(as_str line)
            s.p[s.n - 1] != ']';
 }
 
-static as_code add_document(import_job *job, as_jsonl *in, as_str first, as_err *err)
+static as_code add_document(ds_job *job, as_jsonl *in, as_str first, as_err *err)
 {
     as_buf text;
     as_buf_init(&text, MAX_ORDERED_BYTES);
@@ -254,7 +227,7 @@ static as_code add_document(import_job *job, as_jsonl *in, as_str first, as_err 
     return c;
 }
 
-static as_code add_line(import_job *job, as_jsonl *in, as_str line, as_err *err)
+static as_code add_line(ds_job *job, as_jsonl *in, as_str line, as_err *err)
 {
     job->line_no = as_jsonl_line(in);
     as_json *tree = NULL;
@@ -273,10 +246,12 @@ static as_code add_line(import_job *job, as_jsonl *in, as_str line, as_err *err)
     return c;
 }
 
-static as_code add_file(import_job *job, const char *path, as_err *err)
+static as_code add_file(ds_job *job, const char *path, as_err *err)
 {
+    if (job->importer->bulky != NULL)
+        return ds_job_bulky_file(job, path, err);
     as_jsonl *in = NULL;
-    AS_TRY(as_jsonl_open(&in, path, MAX_ROW_BYTES, err));
+    AS_TRY(as_jsonl_open(&in, path, DS_MAX_ROW, err));
     job->path = as_jsonl_path(in);
     as_code c = AS_OK;
     size_t n = 0;
@@ -299,22 +274,22 @@ static as_code add_file(import_job *job, const char *path, as_err *err)
 
 static int by_id(const void *a, const void *b)
 {
-    const in_row *x = a;
-    const in_row *y = b;
+    const ds_in_row *x = a;
+    const ds_in_row *y = b;
     const int c = as_str_cmp(x->id, y->id);
     return c != 0 ? c : (x->at > y->at) - (x->at < y->at);
 }
 
 static int by_row_idx(const void *a, const void *b)
 {
-    const in_row *x = a;
-    const in_row *y = b;
+    const ds_in_row *x = a;
+    const ds_in_row *y = b;
     if (x->row_idx != y->row_idx)
         return x->row_idx < y->row_idx ? -1 : 1;
     return (x->at > y->at) - (x->at < y->at);
 }
 
-static as_code check_ids(const out_split *s, as_err *err)
+static as_code check_ids(const ds_out_split *s, as_err *err)
 {
     qsort(s->rows, s->n, sizeof s->rows[0], by_id);
     for (size_t i = 1; i < s->n; i++)
@@ -328,7 +303,7 @@ static as_code check_ids(const out_split *s, as_err *err)
 }
 
 /* Rewrites the file in the order of row_idx unless it is in that order. */
-static as_code put_in_order(out_split *s, as_err *err)
+static as_code put_in_order(ds_out_split *s, as_err *err)
 {
     qsort(s->rows, s->n, sizeof s->rows[0], by_row_idx);
     bool is_ordered = true;
@@ -353,7 +328,7 @@ static as_code put_in_order(out_split *s, as_err *err)
     return c;
 }
 
-static as_code finish_split(import_job *job, out_split *s, as_err *err)
+static as_code finish_split(ds_job *job, ds_out_split *s, as_err *err)
 {
     const bool is_written = fflush(s->file) == 0 && fsync(fileno(s->file)) == 0;
     as_code c = is_written ? AS_OK : as_fail_sys(err, "%s", s->path);
@@ -372,7 +347,7 @@ static as_code finish_split(import_job *job, out_split *s, as_err *err)
     return c;
 }
 
-static as_code describe_split(ds_split *out, const out_split *s, as_arena *keep, as_err *err)
+static as_code describe_split(ds_split *out, const ds_out_split *s, as_arena *keep, as_err *err)
 {
     *out = (ds_split){
         .name = as_arena_str(keep, s->name),
@@ -385,24 +360,47 @@ static as_code describe_split(ds_split *out, const out_split *s, as_arena *keep,
     return as_sha256_file(&out->sha256, s->path, err);
 }
 
-static as_code copy_split(import_job *job, const char *from_dir, const ds_split *s, as_err *err)
+static as_code copy_file(const char *from, const char *to, as_err *err)
 {
-    as_buf text;
-    as_buf_init(&text, (size_t)8 << 30);
-    as_code c = ds_split_read(&text, from_dir, s, err);
-    if (c != AS_OK)
-        c = as_wrap(err, "split %s of the dataset cannot be kept: name its file in this import too",
-                    s->name.p);
-    const char *path = c == AS_OK ? as_path_join(&job->scratch, job->dir, s->file.p) : NULL;
-    if (c == AS_OK)
-        c = path != NULL ? as_write_file(path, as_buf_str(&text), err) : as_nomem(err);
-    as_buf_release(&text);
+    FILE *in = fopen(from, "rbe");
+    if (in == NULL)
+        return as_fail_sys(err, "%s", from);
+    FILE *out = fopen(to, "wbe");
+    char *piece = malloc(COPY_BYTES);
+    as_code c = out != NULL && piece != NULL ? AS_OK : as_fail_sys(err, "%s", to);
+    for (size_t n; c == AS_OK && (n = fread(piece, 1, COPY_BYTES, in)) != 0;)
+        if (fwrite(piece, 1, n, out) != n)
+            c = as_fail_sys(err, "%s", to);
+    if (c == AS_OK && ferror(in) != 0)
+        c = as_fail_sys(err, "%s", from);
+    if (c == AS_OK && (fflush(out) != 0 || fsync(fileno(out)) != 0))
+        c = as_fail_sys(err, "%s", to);
+    if (out != NULL && fclose(out) != 0 && c == AS_OK)
+        c = as_fail_sys(err, "%s", to);
+    (void)fclose(in);
+    free(piece);
     return c;
 }
 
+static as_code copy_split(ds_job *job, const char *from_dir, const ds_split *s, as_err *err)
+{
+    const char *from = as_path_join(&job->scratch, from_dir, s->file.p);
+    const char *to = as_path_join(&job->scratch, job->dir, s->file.p);
+    if (from == NULL || to == NULL)
+        return as_nomem(err);
+    as_code c = ds_split_check(from_dir, s, err);
+    if (c == AS_OK)
+        c = copy_file(from, to, err);
+    return c == AS_OK ? AS_OK
+                      : as_wrap(err,
+                                "split %s of the dataset cannot be kept: name its file in this "
+                                "import too",
+                                s->name.p);
+}
+
 /* Adds the splits that the dataset has and this import does not bring. */
-static as_code keep_others(import_job *job, const char *place, ds_split *splits, int *n,
-                           as_arena *keep, as_err *err)
+static as_code keep_others(ds_job *job, const char *place, ds_split *splits, int *n, as_arena *keep,
+                           as_err *err)
 {
     ds_info old = {0};
     as_err why = {0};
@@ -419,6 +417,12 @@ static as_code keep_others(import_job *job, const char *place, ds_split *splits,
         const ds_split *same = NULL;
         for (int k = 0; k < n_new && same == NULL; k++)
             same = as_str_eq(splits[k].name, s->name) ? &splits[k] : NULL;
+        /* The tests of rows that are replaced go with them. */
+        for (int k = 0; k < n_new && same == NULL; k++)
+            same = s->name.n == splits[k].name.n + 6 && as_str_starts(s->name, splits[k].name) &&
+                           as_str_ends(s->name, AS_STR(".tests"))
+                       ? &splits[k]
+                       : NULL;
         if (same != NULL) {
             (void)as_buf_printf(&job->notes, "split %s: %lld rows replace the %lld of before\n",
                                 s->name.p, (long long)same->rows, (long long)s->rows);
@@ -432,8 +436,7 @@ static as_code keep_others(import_job *job, const char *place, ds_split *splits,
     return AS_OK;
 }
 
-static as_code describe(import_job *job, const char *place, ds_info *out, as_arena *keep,
-                        as_err *err)
+static as_code describe(ds_job *job, const char *place, ds_info *out, as_arena *keep, as_err *err)
 {
     ds_split *splits = as_new(keep, ds_split, DS_MAX_SPLITS);
     char now[AS_ISO_TIME];
@@ -506,7 +509,7 @@ static as_code move_in(const char *dir, const char *place, as_arena *scratch, as
     return AS_OK;
 }
 
-static as_code run_job(import_job *job, const char *root, const char *const *files, int n_files,
+static as_code run_job(ds_job *job, const char *root, const char *const *files, int n_files,
                        ds_info *out, as_arena *keep, as_err *err)
 {
     const char *place = as_path_join(&job->scratch, root, job->importer->name);
@@ -536,7 +539,7 @@ static as_code run_job(import_job *job, const char *root, const char *const *fil
     return c;
 }
 
-static void release_job(import_job *job)
+static void release_job(ds_job *job)
 {
     for (int i = 0; i < job->n_splits; i++) {
         if (job->splits[i].file != NULL)
@@ -558,13 +561,13 @@ as_code ds_import(const ds_importer *importer, const char *root, const char *con
     if (n_files <= 0)
         return as_fail(err, AS_RANGE, "no file to import: `assay data import %s FILE…`",
                        importer->name);
-    import_job *job = calloc(1, sizeof *job);
+    ds_job *job = calloc(1, sizeof *job);
     if (job == NULL)
         return as_nomem(err);
     job->importer = importer;
     as_arena_init(&job->keep, arena_bytes);
     as_arena_init(&job->scratch, arena_bytes);
-    as_buf_init(&job->line, MAX_ROW_BYTES);
+    as_buf_init(&job->line, DS_MAX_ROW);
     as_buf_init(&job->notes, 1 << 20);
     const as_code c = run_job(job, root, files, n_files, out, keep, err);
     release_job(job);

@@ -23,10 +23,27 @@
  *            16–30 is II). Where they cannot be known, part is empty, number 0, and the id ends in
  *            the row's own id or in a hash of the problem. A trailing line that only asks for a
  *            \boxed{} answer is no part of the problem.
+ *
+ * livecodebench  Rows  {"id","title","question","platform","contest","date":"2025-03-01","starter",
+ *            "difficulty","fn","errata","tests":{"at","bytes","sha256"}}; fn is empty for problems that
+ *            read standard input; errata is empty, or "several_answers", "interactive" or
+ *            "broken_tests" as the upstream list has it (commit 28fef95e, ERRATA.md). Tests:
+ *            split.tests, lines {"public_test_cases","private_test_cases","id"}, as they came.
+ *            Reads the files of livecodebench/code_generation_lite (or code_generation): test.jsonl is
+ *            split v1, testN.jsonl is vN, a name with the word vN too; other names: split "own".
+ *
+ * codeforces Rows of split "problems": {"id","contest","index","title","question","points","rating",
+ *            "time_limit_ms","memory_mb","rule","tolerance","tests":{…}}; of "contests":
+ *            {"id","name","standings":[[points, penalty, rating], …]}, best first, participants with
+ *            a rating only. Reads this form: the file of problems has "tests":[{"input","output"}, …]
+ *            in each row, rule is "tokens" (default), "lines", "float" or "exact", points and rating
+ *            may be null. A file with "contest" in its name holds contests.
  */
 #include "datasets/dataset.h"
 
 extern const ds_importer ds_mmlu_pro;
 extern const ds_importer ds_aime;
+extern const ds_importer ds_livecodebench;
+extern const ds_importer ds_codeforces;
 
 #endif

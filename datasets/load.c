@@ -2,7 +2,9 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/io.h"
 #include "datasets/dataset_impl.h"
@@ -105,12 +107,53 @@ as_code ds_split_read(as_buf *out, const char *dir, const ds_split *split, as_er
     return c;
 }
 
-static size_t count_lines(as_str text)
+as_code ds_split_scan(const char *dir, const ds_split *split, int64_t *rows, as_err *err)
 {
-    size_t n = 0;
-    for (as_str line; text.n != 0; n++)
-        (void)as_str_cut(text, '\n', &line, &text);
-    return n;
+    enum { PIECE = 1 << 20 };
+    as_arena scratch;
+    as_arena_init(&scratch, 0);
+    const char *path = as_path_join(&scratch, dir, split->file.p);
+    char *piece = as_arena_alloc(&scratch, PIECE, 1);
+    FILE *in = path != NULL ? fopen(path, "rbe") : NULL;
+    as_sha256_state *h = as_sha256_new();
+    as_code c = AS_OK;
+    int64_t bytes = 0;
+    *rows = 0;
+    if (path == NULL || piece == NULL || h == NULL)
+        c = as_nomem(err);
+    else if (in == NULL && errno == ENOENT)
+        c = as_fail(err, AS_INTEGRITY, "%s: is missing; import the dataset again", path);
+    else if (in == NULL)
+        c = as_fail_sys(err, "%s", path);
+    for (size_t n; c == AS_OK && (n = fread(piece, 1, PIECE, in)) != 0; bytes += (int64_t)n) {
+        as_sha256_add(h, (as_str){piece, n});
+        for (const char *p = piece; (p = memchr(p, '\n', n - (size_t)(p - piece))) != NULL; p++)
+            (*rows)++;
+    }
+    if (c == AS_OK && ferror(in) != 0)
+        c = as_fail_sys(err, "%s", path);
+    as_sha256 sum = {{0}};
+    if (h != NULL)
+        sum = as_sha256_end(h);
+    if (c == AS_OK && bytes != split->bytes)
+        c = as_fail(err, AS_INTEGRITY,
+                    "%s: has %lld bytes, the manifest says %lld; import the dataset again", path,
+                    (long long)bytes, (long long)split->bytes);
+    if (c == AS_OK && memcmp(sum.b, split->sha256.b, sizeof sum.b) != 0)
+        c = as_fail(err, AS_INTEGRITY,
+                    "%s: SHA-256 differs from the manifest's, the file was changed or damaged; "
+                    "import the dataset again",
+                    path);
+    if (in != NULL)
+        (void)fclose(in);
+    as_arena_release(&scratch);
+    return c;
+}
+
+as_code ds_split_check(const char *dir, const ds_split *split, as_err *err)
+{
+    int64_t rows = 0;
+    return ds_split_scan(dir, split, &rows, err);
 }
 
 as_code ds_verify(const char *root, const char *name, as_err *err)
@@ -124,14 +167,11 @@ as_code ds_verify(const char *root, const char *name, as_err *err)
         c = as_nomem(err);
     for (int i = 0; c == AS_OK && i < info.n_splits; i++) {
         const ds_split *s = &info.splits[i];
-        as_buf text;
-        as_buf_init(&text, max_split_bytes);
-        c = ds_split_read(&text, dir, s, err);
-        const size_t n = c == AS_OK ? count_lines(as_buf_str(&text)) : 0;
-        if (c == AS_OK && n != (uint64_t)s->rows)
-            c = as_fail(err, AS_INTEGRITY, "%s/%s: has %zu rows, the manifest says %lld", dir,
-                        s->file.p, n, (long long)s->rows);
-        as_buf_release(&text);
+        int64_t n = 0;
+        c = ds_split_scan(dir, s, &n, err);
+        if (c == AS_OK && n != s->rows)
+            c = as_fail(err, AS_INTEGRITY, "%s/%s: has %lld rows, the manifest says %lld", dir,
+                        s->file.p, (long long)n, (long long)s->rows);
     }
     as_arena_release(&scratch);
     return c;

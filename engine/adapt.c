@@ -42,6 +42,12 @@ void g4_adapt_free(g4_adapt *adapt)
     free(adapt);
 }
 
+const g4_adapter *g4_adapt_of(const g4_adapt *adapt, int seq, float *scale)
+{
+    *scale = adapt != NULL ? adapt->of[seq].scale : 0;
+    return adapt != NULL ? adapt->of[seq].adapter : NULL;
+}
+
 void g4_adapt_clear(g4_adapt *adapt, int seq)
 {
     if (adapt != NULL)
@@ -117,6 +123,28 @@ as_code g4_seq_set_adapter(g4_session *s, int seq, const g4_adapter *a, double s
 
 /* ---- products -------------------------------------------------------------------------------- */
 
+void g4_adapt_embed(const g4_pass *p, int row, float *x)
+{
+    const choice *of = &p->s->adapt->of[p->rows[row].seq];
+    if (of->adapter == NULL)
+        return;
+    const g4_lora *l = g4_adapter_lora(of->adapter, 0, G4_SLOT_EMBEDDING);
+    if (l->a == NULL)
+        return;
+    const float scale = l->scale * of->scale;
+    const float *u = l->a + (size_t)p->rows[row].token * (size_t)l->rank;
+    for (int o = 0; o < l->n_out; o += G4_PANEL) {
+        const int width = l->n_out - o < G4_PANEL ? l->n_out - o : G4_PANEL;
+        const float *b = g4_lora_b(l, 0, o);
+        float sum[G4_PANEL] = {0};
+        for (int k = 0; k < l->rank; k++)
+            for (int j = 0; j < width; j++)
+                sum[j] += u[k] * b[(size_t)k * (size_t)width + (size_t)j];
+        for (int j = 0; j < width; j++)
+            x[o + j] += scale * sum[j];
+    }
+}
+
 typedef struct task {
     const g4_compute *cx;
     const g4_adapt *adapt;
@@ -157,8 +185,9 @@ static void up_items(void *user, int thread, int64_t begin, int64_t end)
         const int o = (int)(i % t->steps) * G4_PANEL;
         const int width = l->n_out - o < G4_PANEL ? l->n_out - o : G4_PANEL;
         float sum[SPAN_ROWS * G4_PANEL] = {0};
-        t->cx->ops->weigh(sum, t->adapt->u + (size_t)g->row * stride, stride, g->n,
-                          g4_lora_b(l, t->job->mat, o), l->rank, width);
+        t->cx->ops->weigh(sum, t->adapt->u + (size_t)g->row * stride, stride, g->n, K_F32,
+                          (const uint8_t *)(const void *)g4_lora_b(l, t->job->mat, o), l->rank,
+                          width);
         for (int r = 0; r < g->n; r++) {
             const float scale = l->scale * t->adapt->row_scale[g->row + r];
             float *y = t->job->y + (size_t)(t->first + g->row + r) * t->job->y_stride + o;

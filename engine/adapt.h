@@ -25,7 +25,12 @@ typedef struct g4_adapt g4_adapt;
 void g4_adapt_free(g4_adapt *adapt);
 void g4_adapt_clear(g4_adapt *adapt, int seq);
 void g4_adapt_copy(g4_adapt *adapt, int from, int to);
+/* NULL: none. */
+const g4_adapter *g4_adapt_of(const g4_adapt *adapt, int seq, float *scale);
 bool g4_adapt_any(const g4_adapt *adapt, const g4_row *rows, int n_rows);
+
+/* Adds the adapter's part to row `row` of the call as it came from the embedding table: x [D]. */
+void g4_adapt_embed(const g4_pass *p, int row, float *x);
 
 /* g4_multiply, then the adapters' part. x: [rows, n_in]; live: [rows] which live row of the pass
  * each is, NULL: row by row. */

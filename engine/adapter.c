@@ -34,15 +34,13 @@ static const entry layer_entries[] = {
 static const entry model_entries[] = {
     {"per_layer_model_proj.weight", {G4_SLOT_PLE_MODEL_PROJ}},
     {"output.weight", {G4_SLOT_HEAD}},
+    {"token_embd.weight", {G4_SLOT_EMBEDDING}},
 };
 
 /* Tensors that models have and adapters may not change here, and why. */
 static const struct {
     const char *name, *why;
 } refused[] = {
-    {"token_embd.weight",
-     "changes the embedding table, which this engine does not adapt; train the adapter without "
-     "embed_tokens"},
     {"per_layer_token_embd.weight",
      "changes the per-layer embedding table, which this engine does not adapt"},
     {"ffn_gate_inp.weight", "changes the router, which this engine keeps frozen"},
@@ -83,6 +81,8 @@ static const g4_matrix *matrix_at(const g4_model *m, int layer, g4_slot slot)
         return &w->ple_model_proj;
     case G4_SLOT_HEAD:
         return &w->head;
+    case G4_SLOT_EMBEDDING:
+        return &w->embedding;
     case G4_SLOT_NONE:
     case G4_SLOT_END:
         break;
@@ -155,9 +155,11 @@ as_code g4_target_find(g4_target *out, const g4_adapter *a, as_str name, as_str 
                            "%s: %.*s changes a matrix this model has not: the adapter is for "
                            "another model",
                            a->path, AS_ARG(tensor));
+        /* A table takes a token's number and gives a row. */
+        const bool is_table = e->slots[i] == G4_SLOT_EMBEDDING;
         t.slots[t.n_slots++] = e->slots[i];
-        t.n_in = w->n_in;
-        t.n_out += w->n_out;
+        t.n_in = is_table ? w->n_out : w->n_in;
+        t.n_out += is_table ? w->n_in : w->n_out;
         t.n_mats = w->n_mats;
     }
     *out = t;
@@ -220,6 +222,19 @@ static bool copy_a(float *out, const g4_pair *p)
     return is_finite;
 }
 
+/* The factors of a token side by side. */
+static bool copy_table(float *out, const g4_pair *p)
+{
+    bool is_finite = true;
+    for (int token = 0; token < p->target.n_in; token++)
+        for (int k = 0; k < p->rank; k++) {
+            const float v = element(&p->a, 0, k, token);
+            is_finite = is_finite && isfinite(v);
+            *out++ = v;
+        }
+    return is_finite;
+}
+
 /* Rows [from, from + n_out) of B, in panels. */
 static bool copy_b(float *out, const g4_pair *p, int from, int n_out)
 {
@@ -261,10 +276,11 @@ as_code g4_adapter_add(g4_adapter *a, const g4_pair *p, as_err *err)
     float *fa = as_arena_alloc_n(&a->keep, thin * (size_t)t->n_in, sizeof *fa, K_ALIGN);
     if (fa == NULL)
         return as_nomem(err);
-    bool is_finite = copy_a(fa, p);
+    const bool is_table = t->slots[0] == G4_SLOT_EMBEDDING;
+    bool is_finite = is_table ? copy_table(fa, p) : copy_a(fa, p);
     int from = 0;
     for (int i = 0; i < t->n_slots; i++) {
-        const int n_out = matrix_at(a->model, t->layer, t->slots[i])->n_out;
+        const int n_out = is_table ? t->n_out : matrix_at(a->model, t->layer, t->slots[i])->n_out;
         g4_lora *l = lora_at(a, t->layer, t->slots[i]);
         if (l->a != NULL)
             return as_fail(err, AS_RANGE, "%s: %.*s changes a matrix a second time", a->path,

@@ -8,11 +8,14 @@
  * Read       GGUF (adapter_gguf.c) and PEFT folders (adapter_peft.c). Both name the matrix, show where
  *            the elements of A and B lie, and g4_adapter_add copies them into one layout as f32.
  * Matrices   those of the attention, of the dense MLP, of the experts, of the per-layer embedding,
- *            and the head. Embedding tables, norms and the router are refused with a sentence.
+ *            the head, and the embedding table: the row of a token becomes
+ *                (W[token] + s · B·A[:, token]) · sqrt(D)          A [rank, V]   B [D, rank]
+ *            while a head that is tied to the table keeps the table's own rows. The table of
+ *            per-layer embeddings, norms and the router are refused with a sentence.
  *            Key and value factors of layers that read another's cache are dropped: they cannot
  *            have an effect.
  * Layout     A: [mats, rank, in]. B: per matrix panels of G4_PANEL outputs, each [rank, width], the
- *            last panel narrower; mats is the number of experts, or 1.
+ *            last panel narrower; mats is the number of experts, or 1. The embedding's A: [V, rank].
  * Checked    shapes against the model's; rank 1 to G4_MAX_RANK; every element finite.
  * Cost       all of A and B as f32: at most twice what the file holds.
  * Errors     one sentence naming file, tensor and what was expected.
@@ -45,6 +48,7 @@ typedef enum g4_slot {
     G4_SLOT_PLE_UP,
     G4_SLOT_PLE_MODEL_PROJ,
     G4_SLOT_HEAD,
+    G4_SLOT_EMBEDDING, /* n_in: V, n_out: D */
     G4_SLOT_END,
 } g4_slot;
 

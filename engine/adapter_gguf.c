@@ -4,7 +4,7 @@
  * Metadata   general.type "adapter", general.architecture the model's, adapter.type "lora",
  *            adapter.lora.alpha (0: strength 1 whatever the rank).
  * Tensors    the model's full name, then .lora_a with ne {in, rank} or .lora_b with {rank, out};
- *            for experts {in, rank, E} and {rank, out, E}.
+ *            for experts {in, rank, E} and {rank, out, E}; for token_embd A is transposed: {rank, V}.
  * Refused    activated LoRA (adapter.alora.*), which counts from an invocation on only.
  */
 #include <math.h>
@@ -92,15 +92,22 @@ static as_code add_pair(const reader *r, as_str base, const g4_tensor *a, const 
     AS_TRY(check_type(r, b, err));
     const int64_t rank = b->ne[0];
     AS_TRY(g4_adapter_check_rank(r->a, b->name, rank, err));
-    if (a->ne[1] != rank)
+    const bool is_table = pair.target.slots[0] == G4_SLOT_EMBEDDING;
+    const int64_t rank_of_a = a->ne[is_table ? 0 : 1];
+    if (rank_of_a != rank)
         return as_fail(err, AS_RANGE, "%s: %.*s has rank %lld, its partner %lld", r->a->path,
-                       AS_ARG(a->name), (long long)a->ne[1], (long long)rank);
-    AS_TRY(check_shape(r, a, pair.target.n_in, rank, pair.target.n_mats, err));
+                       AS_ARG(a->name), (long long)rank_of_a, (long long)rank);
+    AS_TRY(check_shape(r, a, is_table ? rank : pair.target.n_in, is_table ? pair.target.n_in : rank,
+                       pair.target.n_mats, err));
     AS_TRY(check_shape(r, b, rank, pair.target.n_out, pair.target.n_mats, err));
     pair.rank = (int)rank;
     pair.scale = r->alpha < 0 || r->alpha > 0 ? r->alpha / (double)rank : 1;
     pair.a = factor_of(a);
     pair.b = factor_of(b);
+    if (is_table) {
+        pair.a.row = 1;
+        pair.a.col = rank;
+    }
     return g4_adapter_add(r->a, &pair, err);
 }
 

@@ -15,8 +15,12 @@
  *            meets the input is B transposed. The parameter always follows from the shape; the
  *            convention may not (D = 2·Fe or D = Fe), then one wrapper of the file decides for all,
  *            and if none does, PEFT's version: 0.19.1 brought the modern one.
+ * Embedding  .lora_embedding_A[.ADAPTER] [rank, V] and .lora_embedding_B[.ADAPTER] [D, rank]. Gemma's table
+ *            multiplies by sqrt(D) what it gives; PEFT does so with the adapter's part from 0.18 on
+ *            (its pull request 2825), so the version that trained decides.
  * Ignored    tensors of the vision and audio side.
  */
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -42,6 +46,7 @@ typedef struct part {
     as_str path; /* of the module, without base_model.model. */
     bool is_a;
     bool is_experts; /* a wrapper of expert tensors */
+    bool is_table;   /* of an embedding */
     char partner[MAX_NAME];
 } part;
 
@@ -68,22 +73,38 @@ static bool is_of_tower(as_str name)
     return g4_hf_name_of(without_prefix(name)).kind == G4_HF_OTHER;
 }
 
+static as_code cut_table_name(const reader *r, const g4_st_tensor *t, size_t at, part *out,
+                              as_err *err)
+{
+    const as_str mark = AS_STR(".lora_embedding_");
+    const as_str tail = as_str_sub(t->name, at + mark.n, t->name.n); /* "A" or "A.default" */
+    const bool is_a = as_str_starts(tail, AS_STR("A"));
+    if ((!is_a && !as_str_starts(tail, AS_STR("B"))) || (tail.n > 1 && tail.p[1] != '.'))
+        return bad_tensor(r, t, "does not end in .lora_embedding_A or .lora_embedding_B", err);
+    out->is_a = is_a;
+    out->is_table = true;
+    out->is_experts = false;
+    out->path = as_str_sub(t->name, 0, at);
+    (void)snprintf(out->partner, sizeof out->partner, "%.*s%s%c%.*s", AS_ARG(out->path), mark.p,
+                   is_a ? 'B' : 'A', AS_ARG(as_str_sub(tail, 1, tail.n)));
+    out->path = without_prefix(out->path);
+    return AS_OK;
+}
+
 static as_code cut_name(const reader *r, const g4_st_tensor *t, part *out, as_err *err)
 {
     const as_str in_a = AS_STR(".lora_A.");
     const as_str in_b = AS_STR(".lora_B.");
     const size_t at_a = as_str_rfind(t->name, in_a);
     const size_t at = at_a != SIZE_MAX ? at_a : as_str_rfind(t->name, in_b);
-    if (as_str_find(t->name, AS_STR("lora_embedding_")) != SIZE_MAX)
-        return bad_tensor(r, t,
-                          "changes an embedding table, which this engine does not adapt; train the "
-                          "adapter without embed_tokens",
-                          err);
-    if (at == SIZE_MAX)
+    const size_t at_table = as_str_rfind(t->name, AS_STR(".lora_embedding_"));
+    if (at == SIZE_MAX && at_table == SIZE_MAX)
         return bad_tensor(r, t, "is no factor of LoRA (.lora_A.weight or .lora_B.weight)", err);
     if (t->name.n >= MAX_NAME)
         return as_fail(err, AS_RANGE, "%s: a tensor's name has %zu bytes, want less than %d",
                        r->a->path, t->name.n, MAX_NAME);
+    if (at == SIZE_MAX)
+        return cut_table_name(r, t, at_table, out, err);
     as_str tail = as_str_sub(t->name, at + in_a.n, t->name.n); /* "weight" or "default.weight" */
     as_str adapter = {0};
     as_str rest = {0};
@@ -92,6 +113,7 @@ static as_code cut_name(const reader *r, const g4_st_tensor *t, part *out, as_er
     if (!as_str_eq(tail, AS_STR("weight")))
         return bad_tensor(r, t, "does not end in .lora_A.weight or .lora_B.weight", err);
     out->is_a = at_a != SIZE_MAX;
+    out->is_table = false;
     out->path = as_str_sub(t->name, 0, at);
     (void)snprintf(out->partner, sizeof out->partner, "%.*s%s%.*s", AS_ARG(out->path),
                    out->is_a ? in_b.p : in_a.p,
@@ -159,6 +181,21 @@ static as_code check_shape(const reader *r, const g4_st_tensor *t, int64_t rows,
     return t->shape[0] == rows && t->shape[1] == cols ? AS_OK : wrong_shape(r, t, rows, cols, err);
 }
 
+/* In units of the table's rows, which are multiplied by sqrt(D) together with the adapter's part. */
+static as_code scale_table(const reader *r, const g4_st_tensor *t, double *scale, as_err *err)
+{
+    const int *v = r->config.version;
+    if (v[0] == 0 && v[1] == 0 && v[2] == 0)
+        return bad_tensor(
+            r, t,
+            "changes the embedding table, and adapter_config.json does not state "
+            "\"peft_version\", which decides whether sqrt(width) multiplies the change",
+            err);
+    if (v[0] == 0 && v[1] < 18)
+        *scale /= sqrt((double)r->a->model->config.width);
+    return AS_OK;
+}
+
 static as_code add_linear(reader *r, const part *n, factors f, as_err *err)
 {
     g4_pair pair = {.tensor = f.a->name};
@@ -168,8 +205,15 @@ static as_code add_linear(reader *r, const part *n, factors f, as_err *err)
     AS_TRY(g4_target_find(&pair.target, r->a, as_str_of(name.gguf), f.a->name, err));
     if (pair.target.is_dead)
         return AS_OK;
+    if (n->is_table != (pair.target.slots[0] == G4_SLOT_EMBEDDING))
+        return bad_tensor(r, f.a,
+                          n->is_table ? "is for an embedding table, but its module is none"
+                                      : "is for a matrix, but its module is an embedding table",
+                          err);
     int64_t rank = 0;
     AS_TRY(g4_peft_module(&r->config, n->path, &rank, &pair.scale, err));
+    if (n->is_table)
+        AS_TRY(scale_table(r, f.a, &pair.scale, err));
     AS_TRY(g4_adapter_check_rank(r->a, f.a->name, rank, err));
     AS_TRY(check_shape(r, f.a, rank, pair.target.n_in, err));
     AS_TRY(check_shape(r, f.b, pair.target.n_out, rank, err));

@@ -43,6 +43,7 @@ static void attend(const g4_pass *p, float *s, int r, int kv, int head, int n)
     const k_ops *ops = session->compute.ops;
     const g4_layer_config *lc = p->lc;
     const int dh = lc->head_dim;
+    const uint32_t type = g4_kv_row_type(session->options.kv);
     const g4_row *row = &p->rows[session->b.row_of[r]];
     const size_t at = ((size_t)r * (size_t)p->c->n_heads + (size_t)head) * (size_t)dh;
     const float *q = session->b.q + at;
@@ -57,7 +58,7 @@ static void attend(const g4_pass *p, float *s, int r, int kv, int head, int n)
     for (int32_t pos = from, run; pos <= row->pos; pos += run) {
         run = G4_PAGE - pos % G4_PAGE;
         run = run < row->pos - pos + 1 ? run : row->pos - pos + 1;
-        ops->scores(s + (pos - from), stride, q, n,
+        ops->scores(s + (pos - from), stride, q, n, type,
                     g4_kv_key(session->kv, lc->donor, row->seq, pos, kv), run, dh,
                     p->c->attention_scale);
     }
@@ -68,7 +69,7 @@ static void attend(const g4_pass *p, float *s, int r, int kv, int head, int n)
     for (int32_t pos = from, run; pos <= row->pos; pos += run) {
         run = G4_PAGE - pos % G4_PAGE;
         run = run < row->pos - pos + 1 ? run : row->pos - pos + 1;
-        ops->weigh(o, s + (pos - from), stride, n,
+        ops->weigh(o, s + (pos - from), stride, n, type,
                    g4_kv_value(session->kv, lc->donor, row->seq, pos, kv), run, dh);
     }
     for (int h = 0; h < n; h++)

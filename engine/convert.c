@@ -1,34 +1,13 @@
 /* convert.c — a model folder written down as GGUF: the view of hf_model.h, checked and copied. */
-#include "base/arena.h"
-#include "engine/config.h"
+#include "engine/complete.h"
 #include "engine/engine.h"
 #include "engine/gguf_write.h"
 #include "engine/hf_model.h"
-#include "engine/vocab.h"
-#include "engine/weights.h"
 
 static as_code fill(void *user, size_t i, g4_gguf_sink *sink, as_err *err)
 {
     const g4_tensor *t = g4_gguf_tensor(user, i);
     return g4_gguf_sink_add(sink, t->data, t->bytes, err);
-}
-
-/* What cannot be run is not written either: shapes and vocabulary are checked as for a session. */
-static as_code check(const g4_gguf *f, as_err *err)
-{
-    as_arena scratch;
-    as_arena_init(&scratch, 0);
-    g4_config config;
-    g4_weights weights;
-    g4_vocab *vocab = NULL;
-    as_code c = g4_config_read(&config, f, &scratch, err);
-    if (c == AS_OK)
-        c = g4_weights_read(&weights, &config, f, &scratch, err);
-    if (c == AS_OK)
-        c = g4_vocab_open(&vocab, f, err);
-    g4_vocab_close(vocab);
-    as_arena_release(&scratch);
-    return c;
 }
 
 static as_code write_view(g4_gguf *f, const char *path, as_err *err)
@@ -51,7 +30,7 @@ as_code g4_convert(const char *folder, const char *out_path, const g4_convert_op
         return as_fail(err, AS_IO, "%s: is not a model folder: it has no config.json", folder);
     g4_hf *h = NULL;
     AS_TRY(g4_hf_open(&h, folder, &(g4_hf_options){.is_for_file = true, .name = o.name}, err));
-    as_code c = check(g4_hf_file(h), err);
+    as_code c = g4_check_complete(g4_hf_file(h), err);
     if (c == AS_OK)
         c = write_view(g4_hf_file(h), out_path, err);
     g4_hf_close(h);

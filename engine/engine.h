@@ -11,8 +11,9 @@
  *            sequence's earlier positions and the rows of the same call that come before it there.
  * Result     For one build on one machine, logits of a row depend on its sequence alone: not on
  *            what else is in the batch, nor on how the prompt was split, nor on the thread count.
- * Precision  G4_F32 is the reference: weights as f32, no rounding of activations, f32 cache.
- *            G4_AUTO may round activations to 8 bits for products with quantised weights.
+ * Precision  G4_F32 is the reference: weights as f32, no rounding of activations, f32 cache unless
+ *            another is asked for. G4_AUTO may round activations to 8 bits for products with
+ *            quantised weights, and keeps keys and values as f16.
  * Shapes     logits: [rows that asked, n_vocab] f32, row-major, after the model's soft cap.
  * Units      sizes in bytes, times in nanoseconds, positions from 0.
  * Errors     every file is taken for hostile: a bad one is one sentence naming file, place and
@@ -72,6 +73,15 @@ as_code g4_model_open(g4_model **out, const char *path, const g4_model_options *
 void g4_model_close(g4_model *m);
 const g4_info *g4_model_info(const g4_model *m);
 
+/* The tensors of one format in the file, dead ones included. */
+typedef struct g4_type_bytes {
+    const char *name; /* "Q4_K" */
+    int64_t n_tensors, n_elements, bytes;
+} g4_type_bytes;
+
+/* The i-th format that occurs, by GGUF's numbers; false behind the last. */
+bool g4_model_type_at(const g4_model *m, int i, g4_type_bytes *out);
+
 /* ---- text ↔ ids ------------------------------------------------------------------------------ */
 
 enum {
@@ -104,32 +114,54 @@ as_code g4_chat_render_line(const g4_model *m, as_str request_json, as_jw *out, 
 typedef struct g4_session g4_session;
 
 typedef enum g4_precision { G4_AUTO, G4_F32 } g4_precision;
+
+/* How keys and values are kept: 4, 2 or 1.0625 bytes an element. Q8_0 wants head lengths that are
+ * multiples of 32. The default is f32 with G4_F32, else f16 (why: README.md, Cache). */
 typedef enum g4_kv_type { G4_KV_DEFAULT, G4_KV_F32, G4_KV_F16, G4_KV_Q8_0 } g4_kv_type;
+const char *g4_kv_name(g4_kv_type kv); /* "default", "f32", "f16", "q8_0" */
+bool g4_kv_parse(as_str name, g4_kv_type *out);
 
 typedef struct g4_session_options {
     g4_precision precision;
-    g4_kv_type kv;    /* default: F32 */
+    g4_kv_type kv;
     int n_ctx;        /* positions one sequence may hold; 0: what the model was made for */
     int n_seqs;       /* sequences alive at once; 0: 1 */
     int n_batch;      /* rows of one g4_decode call; 0: 256 */
     int n_threads;    /* 0: one per core */
     bool keep_hidden; /* g4_result.hidden is filled */
+    /* Bytes that cache and buffers may take; 0: what g4_memory_available says. */
+    int64_t memory_limit;
 } g4_session_options;
 
 /* What a session would take, before anything is allocated. */
 typedef struct g4_memory {
-    int64_t weights_bytes;      /* mapped from the file; resident as far as touched */
-    int64_t kv_bytes;           /* cache of all sequences at full length */
-    int64_t kv_bytes_per_token; /* of one sequence, while every layer still grows */
-    int64_t scratch_bytes;      /* activations, logits */
+    int64_t weights_bytes;           /* mapped from the file; resident as far as touched */
+    int64_t kv_bytes;                /* cache of all sequences at full length: the two below */
+    int64_t kv_full_bytes;           /* of the layers that see everything: grow with n_ctx */
+    int64_t kv_sliding_bytes;        /* of the sliding layers: window + n_batch at most */
+    int64_t kv_bytes_per_token;      /* of one sequence, while every layer still grows */
+    int64_t kv_full_bytes_per_token; /* once only the full layers grow */
+    int64_t scratch_bytes;           /* activations, logits */
+    g4_kv_type kv;                   /* these four: the options with their defaults */
+    int n_ctx, n_seqs, n_batch;
 } g4_memory;
 
 as_code g4_session_plan(const g4_model *m, const g4_session_options *options, g4_memory *out,
                         as_err *err);
+/* Appends the plan as one line without its end: "weights … GB (mapped) + cache … GB …". */
+void g4_memory_text(const g4_memory *m, as_buf *out);
+/* AS_RANGE with the arithmetic, and with what would fit, if cache and buffers exceed the limit or
+ * what is available. g4_session_open asks the same. */
+as_code g4_session_fits(const g4_model *m, const g4_session_options *options, as_err *err);
+/* Bytes this process could still take: the machine's or its control group's, whichever is less; -1
+ * when the system does not tell. */
+int64_t g4_memory_available(void);
 as_code g4_session_open(g4_session **out, const g4_model *m, const g4_session_options *options,
                         as_err *err);
 void g4_session_close(g4_session *s);
 g4_memory g4_session_memory(const g4_session *s);
+/* The most bytes of cache that were in use at once; at most kv_bytes of the plan. */
+int64_t g4_session_kv_peak(const g4_session *s);
 /* Name of the kernel family in use: "portable", "avx2", "avx512-vnni", …; part of provenance. */
 const char *g4_session_kernels(const g4_session *s);
 
@@ -142,6 +174,26 @@ as_code g4_seq_new(g4_session *s, int *seq, as_err *err);
 as_code g4_seq_fork(g4_session *s, int from, int n_tokens, int *seq, as_err *err);
 void g4_seq_free(g4_session *s, int seq);
 int g4_seq_length(const g4_session *s, int seq); /* rows it holds */
+
+/* ---- states ---------------------------------------------------------------------------------- */
+
+enum { G4_MAX_NOTE = 1 << 26 };
+
+/* All that a sequence holds, as bytes of one version, the same on every machine; `note` is the
+ * caller's (up to G4_MAX_NOTE bytes), kept as it is: the ids, for instance. A sequence that was
+ * restored in a session of the same model, precision, kind of cache and adapter goes on with the bits
+ * of the one that was saved (by the same kernels). What does not fit, is cut off or damaged is refused
+ * with a sentence, and the sequence stays empty. */
+int64_t g4_state_bytes(const g4_session *s, int seq, size_t note_bytes); /* 0: holds no rows */
+/* Appends to out, whose limit must leave room. */
+as_code g4_state_save(const g4_session *s, int seq, as_str note, as_buf *out, as_err *err);
+/* The file appears when it is whole. */
+as_code g4_state_save_file(const g4_session *s, int seq, as_str note, const char *path,
+                           as_err *err);
+/* Into a sequence that is alive, empty, and has its adapter. *note lies within state. */
+as_code g4_state_load(g4_session *s, int seq, as_str state, as_str *note, as_err *err);
+/* Appends the note. */
+as_code g4_state_load_file(g4_session *s, int seq, const char *path, as_buf *note, as_err *err);
 
 /* ---- adapters -------------------------------------------------------------------------------- */
 

@@ -71,6 +71,8 @@ static void embed_rows(void *user, int thread, int64_t begin, int64_t end)
         const g4_row *row = &p->rows[r];
         float *x = s->b.x + r * D;
         s->compute.ops->dequant(x, m->type, m->data + (size_t)row->token * m->row_bytes, D);
+        if (p->is_adapted)
+            g4_adapt_embed(p, (int)r, x);
         for (int i = 0; i < D; i++)
             x[i] *= factor;
         angles(s->b.cos_full + r * full, s->b.sin_full + r * full, s->freq_full, full, row->pos);
@@ -136,7 +138,8 @@ static void attn_norm_rows(void *user, int thread, int64_t begin, int64_t end)
     norm_rows(p, p->lw->attn_norm, begin, end);
 }
 
-/* Norms and rotation of one row's heads; keys and values go into the cache. */
+/* Norms and rotation of one row's heads; keys and values go into the cache. v comes first: where it
+ * is made from the raw key, k overwrites what v reads. */
 static void place_qkv_rows(void *user, int thread, int64_t begin, int64_t end)
 {
     (void)thread;
@@ -144,7 +147,7 @@ static void place_qkv_rows(void *user, int thread, int64_t begin, int64_t end)
     const g4_session *s = p->s;
     const g4_layer_config *lc = p->lc;
     const int dh = lc->head_dim;
-    const size_t head_bytes = (size_t)dh * sizeof(float);
+    const uint32_t type = g4_kv_row_type(s->options.kv);
     const float *all_cos = lc->is_sliding ? s->b.cos_sliding : s->b.cos_full;
     const float *all_sin = lc->is_sliding ? s->b.sin_sliding : s->b.sin_full;
     for (int64_t r = begin; r < end; r++) {
@@ -158,16 +161,14 @@ static void place_qkv_rows(void *user, int thread, int64_t begin, int64_t end)
             k_rope(q, cos, sin, dh);
         }
         for (int h = 0; lc->owns_kv && h < lc->n_kv; h++) {
-            const float *u = s->b.k + (r * lc->n_kv + h) * dh;
-            const float *t = lc->is_v_from_k ? u : s->b.v + (r * lc->n_kv + h) * dh;
-            float *k = g4_kv_key(s->kv, p->layer, row->seq, row->pos, h);
-            float *v = g4_kv_value(s->kv, p->layer, row->seq, row->pos, h);
-            k_rms(k, u, p->lw->k_norm, dh, p->c->eps);
-            k_rope(k, cos, sin, dh);
+            float *k = s->b.k + (r * lc->n_kv + h) * dh;
+            float *v = s->b.v + (r * lc->n_kv + h) * dh;
             if (p->c->has_v_norm)
-                k_rms(v, t, NULL, dh, p->c->eps);
-            else
-                memcpy(v, t, head_bytes);
+                k_rms(v, lc->is_v_from_k ? k : v, NULL, dh, p->c->eps);
+            k_rms(k, k, p->lw->k_norm, dh, p->c->eps);
+            k_rope(k, cos, sin, dh);
+            s->compute.ops->store(g4_kv_key(s->kv, p->layer, row->seq, row->pos, h), type, k, dh);
+            s->compute.ops->store(g4_kv_value(s->kv, p->layer, row->seq, row->pos, h), type, v, dh);
         }
     }
 }

@@ -223,10 +223,13 @@ static as_code check_space(const char *path, int fd, uint64_t total, as_err *err
     if (fstatvfs(fd, &fs) != 0)
         return AS_OK; /* not known: the writing will tell */
     const uint64_t room = (uint64_t)fs.f_bavail * fs.f_frsize;
-    if (total > room)
-        return as_fail(err, AS_IO, "%s: needs %s bytes, the disk has %s left", path,
-                       g4_show_count(total).z, g4_show_count(room).z);
-    return AS_OK;
+    if (total <= room)
+        return AS_OK;
+    const as_code c = as_fail(err, AS_IO, "%s: needs %s bytes, the disk has %s left", path,
+                              g4_show_count(total).z, g4_show_count(room).z);
+    if (err != NULL)
+        err->sys = ENOSPC;
+    return c;
 }
 
 static as_code write_body(g4_gguf_sink *s, as_str header, const g4_tensor *tensors, size_t n,

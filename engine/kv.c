@@ -5,17 +5,19 @@
 #include <string.h>
 #include <sys/mman.h>
 
-enum { FULL, SLIDING, N_KINDS };
+#include "engine/kernels/quant.h"
+
+enum { FULL = G4_POOL_FULL, SLIDING = G4_POOL_SLIDING, N_KINDS = G4_N_POOLS };
 
 typedef struct pool {
-    size_t page_floats; /* 0: no layer of this kind owns keys */
-    int n_slots;        /* of one sequence's table */
+    size_t page_bytes; /* 0: no layer of this kind owns keys */
+    int n_slots;       /* of one sequence's table */
     int n_pages;
-    float *memory; /* [n_pages, page_floats], mapped */
+    uint8_t *memory; /* [n_pages, page_bytes], mapped */
     size_t bytes;
     int *n_users; /* [n_pages] */
     int *unused;  /* [n_pages], a stack */
-    int n_unused;
+    int n_unused, least_unused;
 } pool;
 
 typedef struct sequence {
@@ -30,7 +32,8 @@ struct g4_kv {
     const g4_config *c;
     g4_kv_options options;
     pool pools[N_KINDS];
-    size_t *offset; /* [n_layers] of the layer's K within a page */
+    size_t *offset;    /* [n_layers] of the layer's K within a page */
+    size_t *row_bytes; /* [n_layers] of one head's row */
     int n_seqs;
     sequence *seqs;
 };
@@ -40,19 +43,27 @@ static int kind_of(const g4_layer_config *layer)
     return layer->is_sliding ? SLIDING : FULL;
 }
 
-static size_t layer_floats(const g4_layer_config *layer)
+/* Bytes of one position in a layer: K and V. */
+static size_t layer_bytes(const g4_layer_config *layer, uint32_t type)
 {
-    return layer->owns_kv ? (size_t)2 * (size_t)layer->n_kv * (size_t)layer->head_dim : 0;
+    return layer->owns_kv ? 2 * (size_t)layer->n_kv * k_row_bytes(type, layer->head_dim) : 0;
 }
 
-/* Floats of one position in all layers of a kind. */
-static size_t kind_floats(const g4_config *c, int kind)
+int64_t g4_kv_bytes_per_token(const g4_config *c, uint32_t type, g4_kv_pool which)
 {
     size_t n = 0;
     for (int i = 0; i < c->n_layers; i++)
-        if (kind_of(&c->layers[i]) == kind)
-            n += layer_floats(&c->layers[i]);
-    return n;
+        if (kind_of(&c->layers[i]) == (int)which)
+            n += layer_bytes(&c->layers[i], type);
+    return (int64_t)n;
+}
+
+int g4_kv_unfit_layer(const g4_config *c, uint32_t type)
+{
+    for (int i = 0; i < c->n_layers; i++)
+        if (c->layers[i].owns_kv && k_row_bytes(type, c->layers[i].head_dim) == 0)
+            return i;
+    return -1;
 }
 
 /* Pages that hold any stretch of so many positions. */
@@ -67,23 +78,15 @@ static int slots_of(const g4_config *c, const g4_kv_options *o, int kind)
     return pages_for(kind == FULL || kept > o->n_ctx ? o->n_ctx : kept);
 }
 
-int64_t g4_kv_bytes(const g4_config *c, const g4_kv_options *o)
+int64_t g4_kv_bytes(const g4_config *c, const g4_kv_options *o, g4_kv_pool which)
 {
-    int64_t bytes = 0;
-    for (int k = 0; k < N_KINDS; k++)
-        bytes +=
-            (int64_t)(kind_floats(c, k) * G4_PAGE * sizeof(float)) * slots_of(c, o, k) * o->n_seqs;
-    return bytes;
-}
-
-int64_t g4_kv_bytes_per_token(const g4_config *c)
-{
-    return (int64_t)((kind_floats(c, FULL) + kind_floats(c, SLIDING)) * sizeof(float));
+    return g4_kv_bytes_per_token(c, o->type, which) * G4_PAGE * slots_of(c, o, (int)which) *
+           o->n_seqs;
 }
 
 static as_code open_pool(pool *p, const g4_config *c, const g4_kv_options *o, int kind, as_err *err)
 {
-    p->page_floats = kind_floats(c, kind) * G4_PAGE;
+    p->page_bytes = (size_t)g4_kv_bytes_per_token(c, o->type, (g4_kv_pool)kind) * G4_PAGE;
     p->n_slots = slots_of(c, o, kind);
     p->n_pages = p->n_slots * o->n_seqs;
     p->n_users = calloc((size_t)p->n_pages, sizeof *p->n_users);
@@ -93,8 +96,8 @@ static as_code open_pool(pool *p, const g4_config *c, const g4_kv_options *o, in
                        p->n_pages);
     for (int i = 0; i < p->n_pages; i++)
         p->unused[i] = p->n_pages - 1 - i; /* low pages first */
-    p->n_unused = p->n_pages;
-    p->bytes = p->page_floats * sizeof(float) * (size_t)p->n_pages;
+    p->n_unused = p->least_unused = p->n_pages;
+    p->bytes = p->page_bytes * (size_t)p->n_pages;
     if (p->bytes == 0)
         return AS_OK;
     void *m = mmap(NULL, p->bytes, PROT_READ | PROT_WRITE,
@@ -111,13 +114,15 @@ static void place_layers(g4_kv *kv)
     for (int i = 0; i < kv->c->n_layers; i++) {
         const g4_layer_config *layer = &kv->c->layers[i];
         kv->offset[i] = used[kind_of(layer)];
-        used[kind_of(layer)] += layer_floats(layer) * G4_PAGE;
+        kv->row_bytes[i] = k_row_bytes(kv->options.type, layer->head_dim);
+        used[kind_of(layer)] += layer_bytes(layer, kv->options.type) * G4_PAGE;
     }
 }
 
 as_code g4_kv_open(g4_kv **out, const g4_config *c, const g4_kv_options *o, as_err *err)
 {
     *out = NULL;
+    assert(g4_kv_unfit_layer(c, o->type) < 0);
     g4_kv *kv = calloc(1, sizeof *kv);
     if (kv == NULL)
         return as_fail(err, AS_NOMEM, "key/value cache: out of memory");
@@ -125,9 +130,10 @@ as_code g4_kv_open(g4_kv **out, const g4_config *c, const g4_kv_options *o, as_e
     kv->options = *o;
     kv->n_seqs = o->n_seqs;
     kv->offset = calloc((size_t)c->n_layers, sizeof *kv->offset);
+    kv->row_bytes = calloc((size_t)c->n_layers, sizeof *kv->row_bytes);
     kv->seqs = calloc((size_t)o->n_seqs, sizeof *kv->seqs);
     as_code code = AS_OK;
-    if (kv->offset == NULL || kv->seqs == NULL)
+    if (kv->offset == NULL || kv->row_bytes == NULL || kv->seqs == NULL)
         code = as_fail(err, AS_NOMEM, "key/value cache: out of memory");
     for (int k = 0; k < N_KINDS && code == AS_OK; k++)
         code = open_pool(&kv->pools[k], c, o, k, err);
@@ -159,6 +165,7 @@ void g4_kv_close(g4_kv *kv)
             free(kv->seqs[s].table[k]);
     }
     free(kv->offset);
+    free(kv->row_bytes);
     free(kv->seqs);
     free(kv);
 }
@@ -169,6 +176,7 @@ static int take_page(pool *p)
 {
     assert(p->n_unused > 0);
     const int page = p->unused[--p->n_unused];
+    p->least_unused = p->n_unused < p->least_unused ? p->n_unused : p->least_unused;
     p->n_users[page] = 1;
     return page;
 }
@@ -210,9 +218,9 @@ static void own_last_page(g4_kv *kv, sequence *s, int kind)
     if (p->n_users[*at] == 1)
         return;
     const int copy = take_page(p);
-    if (p->page_floats > 0)
-        memcpy(p->memory + (size_t)copy * p->page_floats, p->memory + (size_t)*at * p->page_floats,
-               p->page_floats * sizeof(float));
+    if (p->page_bytes > 0)
+        memcpy(p->memory + (size_t)copy * p->page_bytes, p->memory + (size_t)*at * p->page_bytes,
+               p->page_bytes);
     leave_page(p, *at);
     *at = copy;
 }
@@ -241,6 +249,20 @@ void g4_kv_append(g4_kv *kv, int seq, int32_t pos, int n)
     s->next = pos + n;
 }
 
+void g4_kv_place(g4_kv *kv, int seq, int32_t start, int32_t next)
+{
+    sequence *s = &kv->seqs[seq];
+    assert(s->is_alive && s->next == s->start);
+    assert(start >= 0 && next > start && next - start <= kv->options.n_ctx);
+    s->start = start;
+    s->next = next;
+    for (int k = 0; k < N_KINDS; k++) {
+        s->first[k] = oldest_seen(kv, s, k, next) / G4_PAGE;
+        for (int i = s->first[k]; i < end_page(next); i++)
+            *slot(kv, s, k, i) = take_page(&kv->pools[k]);
+    }
+}
+
 /* ---- sequences ------------------------------------------------------------------------------- */
 
 bool g4_kv_is_alive(const g4_kv *kv, int seq)
@@ -261,6 +283,23 @@ int32_t g4_kv_seq_start(const g4_kv *kv, int seq)
 int32_t g4_kv_seq_next(const g4_kv *kv, int seq)
 {
     return kv->seqs[seq].next;
+}
+
+int32_t g4_kv_seq_oldest(const g4_kv *kv, int seq, g4_kv_pool which)
+{
+    return oldest_seen(kv, &kv->seqs[seq], (int)which, kv->seqs[seq].next);
+}
+
+int64_t g4_kv_used_bytes(const g4_kv *kv, g4_kv_pool which)
+{
+    const pool *p = &kv->pools[which];
+    return (int64_t)p->page_bytes * (p->n_pages - p->n_unused);
+}
+
+int64_t g4_kv_peak_bytes(const g4_kv *kv, g4_kv_pool which)
+{
+    const pool *p = &kv->pools[which];
+    return (int64_t)p->page_bytes * (p->n_pages - p->least_unused);
 }
 
 int g4_kv_seq_new(g4_kv *kv)
@@ -296,7 +335,7 @@ as_code g4_kv_seq_fork(g4_kv *kv, int from, int n_rows, int *seq, as_err *err)
         return as_fail(err, AS_RANGE, "fork: sequence %d holds %d rows, want a prefix of %d", from,
                        a->next - a->start, n_rows);
     const int32_t next = a->start + n_rows;
-    if (kv->pools[SLIDING].page_floats > 0 && n_rows > 0 &&
+    if (kv->pools[SLIDING].page_bytes > 0 && n_rows > 0 &&
         a->first[SLIDING] > oldest_seen(kv, a, SLIDING, next) / G4_PAGE)
         return as_fail(err, AS_RANGE,
                        "fork: the row behind %d rows needs position %d, but the window of sequence "
@@ -327,22 +366,21 @@ as_code g4_kv_seq_fork(g4_kv *kv, int from, int n_rows, int *seq, as_err *err)
     return AS_OK;
 }
 
-static float *key_of(const g4_kv *kv, int layer, int seq, int32_t pos, int head)
+static uint8_t *key_of(const g4_kv *kv, int layer, int seq, int32_t pos, int head)
 {
-    const g4_layer_config *lc = &kv->c->layers[layer];
-    const int kind = kind_of(lc);
+    const int kind = kind_of(&kv->c->layers[layer]);
     const int page = *slot(kv, &kv->seqs[seq], kind, pos / G4_PAGE);
-    return kv->pools[kind].memory + (size_t)page * kv->pools[kind].page_floats + kv->offset[layer] +
-           ((size_t)head * G4_PAGE + (size_t)(pos % G4_PAGE)) * (size_t)lc->head_dim;
+    return kv->pools[kind].memory + (size_t)page * kv->pools[kind].page_bytes + kv->offset[layer] +
+           ((size_t)head * G4_PAGE + (size_t)(pos % G4_PAGE)) * kv->row_bytes[layer];
 }
 
-float *g4_kv_key(const g4_kv *kv, int layer, int seq, int32_t pos, int head)
+uint8_t *g4_kv_key(const g4_kv *kv, int layer, int seq, int32_t pos, int head)
 {
     return key_of(kv, layer, seq, pos, head);
 }
 
-float *g4_kv_value(const g4_kv *kv, int layer, int seq, int32_t pos, int head)
+uint8_t *g4_kv_value(const g4_kv *kv, int layer, int seq, int32_t pos, int head)
 {
-    const g4_layer_config *lc = &kv->c->layers[layer];
-    return key_of(kv, layer, seq, pos, head) + (size_t)lc->n_kv * G4_PAGE * (size_t)lc->head_dim;
+    return key_of(kv, layer, seq, pos, head) +
+           (size_t)kv->c->layers[layer].n_kv * G4_PAGE * kv->row_bytes[layer];
 }

@@ -202,3 +202,24 @@ as_code g4_detokenize(const g4_model *m, const int32_t *ids, size_t n_ids, unsig
 {
     return g4_vocab_decode(m->vocab, ids, n_ids, flags, out, err);
 }
+
+bool g4_model_type_at(const g4_model *m, int i, g4_type_bytes *out)
+{
+    for (uint32_t type = 0; type < G4_TYPE_END; type++) {
+        g4_type_bytes sum = {0};
+        for (size_t k = 0; k < g4_gguf_n_tensors(m->file); k++) {
+            const g4_tensor *t = g4_gguf_tensor(m->file, k);
+            if ((uint32_t)t->type != type)
+                continue;
+            sum.n_tensors++;
+            sum.n_elements += t->n_elements;
+            sum.bytes += (int64_t)t->bytes;
+        }
+        if (sum.n_tensors == 0 || i-- > 0)
+            continue;
+        sum.name = g4_type_find(type)->name;
+        *out = sum;
+        return true;
+    }
+    return false;
+}

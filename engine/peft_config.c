@@ -147,7 +147,8 @@ static as_code read_config(g4_peft_config *c, as_str text, as_err *err)
     double rank = 0;
     AS_TRY(read_number(c, "r", &rank, err));
     if (!(rank >= 1 && rank <= MAX_R) || rank > floor(rank))
-        return as_fail(err, AS_RANGE, "%s: \"r\" is %g, want a whole number from 1", c->path, rank);
+        return as_fail(err, AS_RANGE, "%s: \"r\" is %g, want a whole number from 1 to %d", c->path,
+                       rank, MAX_R);
     c->rank = (int64_t)rank;
     AS_TRY(read_number(c, "lora_alpha", &c->alpha, err));
     (void)as_json_bool(as_json_get(c->tree, "use_rslora"), &c->is_rslora);

@@ -4,18 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include "base/time.h"
 #include "engine/adapt.h"
-#include "engine/session_impl.h"
+#include "engine/plan.h"
 
 enum {
     DEFAULT_BATCH = 256,
     MAX_BATCH = 1 << 14,
     MAX_SEQS = 1 << 12,
     MAX_THREADS = 256,
-    MAX_POSITION = 1 << 24, /* f32 counts exactly up to here; a sequence may start anywhere */
 };
 
 /* ---- options and memory ---------------------------------------------------------------------- */
@@ -28,8 +26,24 @@ static as_code check_option(const char *name, int value, int max, as_err *err)
     return AS_OK;
 }
 
-static as_code fill_options(g4_session_options *out, const g4_model *m,
-                            const g4_session_options *options, as_err *err)
+/* Which kind of cache, and whether the model's heads go into its blocks. */
+static as_code fill_kv(g4_session_options *o, const g4_model *m, as_err *err)
+{
+    if (o->kv < G4_KV_DEFAULT || o->kv > G4_KV_Q8_0)
+        return as_fail(err, AS_RANGE, "session: unknown cache type %d", (int)o->kv);
+    if (o->kv == G4_KV_DEFAULT)
+        o->kv = o->precision == G4_F32 ? G4_KV_F32 : G4_KV_F16;
+    const int layer = g4_kv_unfit_layer(&m->config, g4_kv_row_type(o->kv));
+    if (layer >= 0)
+        return as_fail(err, AS_UNSUPPORTED,
+                       "session: kv %s keeps blocks of %d, but heads of layer %d have %d elements; "
+                       "ask for kv f16",
+                       g4_kv_name(o->kv), K_BLOCK, layer, m->config.layers[layer].head_dim);
+    return AS_OK;
+}
+
+as_code g4_fill_options(g4_session_options *out, const g4_model *m,
+                        const g4_session_options *options, as_err *err)
 {
     g4_session_options o = options != NULL ? *options : (g4_session_options){0};
     if (!m->has_weights)
@@ -44,17 +58,14 @@ static as_code fill_options(g4_session_options *out, const g4_model *m,
                        o.n_ctx, m->config.n_ctx_train, m->config.n_ctx_train);
     if (o.precision != G4_AUTO && o.precision != G4_F32)
         return as_fail(err, AS_RANGE, "session: unknown precision %d", (int)o.precision);
-    if (o.kv == G4_KV_F16 || o.kv == G4_KV_Q8_0)
-        return as_fail(err, AS_UNSUPPORTED,
-                       "session: this build keeps keys and values as f32 only; ask for "
-                       "G4_KV_DEFAULT or G4_KV_F32");
-    if (o.kv != G4_KV_DEFAULT && o.kv != G4_KV_F32)
-        return as_fail(err, AS_RANGE, "session: unknown cache type %d", (int)o.kv);
+    if (o.memory_limit < 0)
+        return as_fail(err, AS_RANGE, "session: memory_limit is %lld, want 0 (all) or more",
+                       (long long)o.memory_limit);
+    AS_TRY(fill_kv(&o, m, err));
     o.n_ctx = o.n_ctx > 0 ? o.n_ctx : m->config.n_ctx_train;
     o.n_seqs = o.n_seqs > 0 ? o.n_seqs : 1;
     o.n_batch = o.n_batch > 0 ? o.n_batch : DEFAULT_BATCH;
     o.n_threads = g4_team_threads(o.n_threads);
-    o.kv = G4_KV_F32;
     *out = o;
     return AS_OK;
 }
@@ -155,47 +166,35 @@ static void lay_out(g4_session *s, bump *b)
 
 static g4_kv_options kv_options(const g4_session_options *o)
 {
-    return (g4_kv_options){.n_ctx = o->n_ctx, .n_seqs = o->n_seqs, .n_batch = o->n_batch};
+    return (g4_kv_options){.n_ctx = o->n_ctx,
+                           .n_seqs = o->n_seqs,
+                           .n_batch = o->n_batch,
+                           .type = g4_kv_row_type(o->kv)};
 }
 
-static g4_memory plan(const g4_model *m, const g4_session_options *o)
+g4_memory g4_plan(const g4_model *m, const g4_session_options *o)
 {
     g4_session probe = {.model = m, .options = *o};
     bump count = {0};
     lay_out(&probe, &count);
     const g4_kv_options kv = kv_options(o);
+    const int64_t full = g4_kv_bytes(&m->config, &kv, G4_POOL_FULL);
+    const int64_t sliding = g4_kv_bytes(&m->config, &kv, G4_POOL_SLIDING);
+    const int64_t full_token = g4_kv_bytes_per_token(&m->config, kv.type, G4_POOL_FULL);
     return (g4_memory){
         .weights_bytes = m->weights.bytes,
-        .kv_bytes = g4_kv_bytes(&m->config, &kv),
-        .kv_bytes_per_token = g4_kv_bytes_per_token(&m->config),
+        .kv_bytes = full + sliding,
+        .kv_full_bytes = full,
+        .kv_sliding_bytes = sliding,
+        .kv_bytes_per_token =
+            full_token + g4_kv_bytes_per_token(&m->config, kv.type, G4_POOL_SLIDING),
+        .kv_full_bytes_per_token = full_token,
         .scratch_bytes = (int64_t)count.used,
+        .kv = o->kv,
+        .n_ctx = o->n_ctx,
+        .n_seqs = o->n_seqs,
+        .n_batch = o->n_batch,
     };
-}
-
-as_code g4_session_plan(const g4_model *m, const g4_session_options *options, g4_memory *out,
-                        as_err *err)
-{
-    g4_session_options o;
-    AS_TRY(fill_options(&o, m, options, err));
-    *out = plan(m, &o);
-    return AS_OK;
-}
-
-/* Caches and buffers must fit the machine's memory; weights are mapped and may be dropped. */
-static as_code check_memory(const g4_session *s, as_err *err)
-{
-    const double pages = (double)sysconf(_SC_PHYS_PAGES);
-    const double have = pages * (double)sysconf(_SC_PAGESIZE);
-    const double need = (double)s->memory.kv_bytes + (double)s->memory.scratch_bytes;
-    if (have <= 0 || need <= have)
-        return AS_OK;
-    return as_fail(err, AS_NOMEM,
-                   "session: %d sequences of %d positions take %.2f GB of cache (%lld bytes a "
-                   "token) and %.2f GB of buffers, this machine has %.2f GB; ask for a smaller "
-                   "n_ctx, n_seqs or n_batch",
-                   s->options.n_seqs, s->options.n_ctx, (double)s->memory.kv_bytes / 1e9,
-                   (long long)s->memory.kv_bytes_per_token, (double)s->memory.scratch_bytes / 1e9,
-                   have / 1e9);
 }
 
 /* ---- life ------------------------------------------------------------------------------------ */
@@ -217,17 +216,17 @@ as_code g4_session_open(g4_session **out, const g4_model *m, const g4_session_op
 {
     *out = NULL;
     g4_session_options o;
-    AS_TRY(fill_options(&o, m, options, err));
+    AS_TRY(g4_fill_options(&o, m, options, err));
     g4_session *s = calloc(1, sizeof *s);
     if (s == NULL)
         return as_nomem(err);
     s->model = m;
     s->options = o;
-    s->memory = plan(m, &o);
+    s->memory = g4_plan(m, &o);
     s->compute.ops = k_ops_best();
     s->compute.is_f32 = o.precision == G4_F32;
     const g4_kv_options kv = kv_options(&o);
-    as_code code = check_memory(s, err);
+    as_code code = g4_check_memory(m, &o, err);
     if (code == AS_OK)
         code = g4_kv_open(&s->kv, &m->config, &kv, err);
     if (code == AS_OK) {
@@ -275,6 +274,11 @@ void g4_session_close(g4_session *s)
 g4_memory g4_session_memory(const g4_session *s)
 {
     return s->memory;
+}
+
+int64_t g4_session_kv_peak(const g4_session *s)
+{
+    return g4_kv_peak_bytes(s->kv, G4_POOL_FULL) + g4_kv_peak_bytes(s->kv, G4_POOL_SLIDING);
 }
 
 const char *g4_session_kernels(const g4_session *s)
@@ -330,9 +334,9 @@ static as_code check_rows(g4_session *s, const g4_row *rows, int n_rows, as_err 
         if (row->token < 0 || row->token >= c->n_vocab)
             return as_fail(err, AS_RANGE, "decode: row %d: token %d, want 0 to %d", r, row->token,
                            c->n_vocab - 1);
-        if (row->pos < 0 || row->pos >= MAX_POSITION)
+        if (row->pos < 0 || row->pos >= G4_MAX_POSITION)
             return as_fail(err, AS_RANGE, "decode: row %d: position %d, want 0 to %d", r, row->pos,
-                           MAX_POSITION - 1);
+                           G4_MAX_POSITION - 1);
         const int held = g4_kv_seq_rows(s->kv, row->seq);
         const int new_rows = s->seq_rows[row->seq];
         if (new_rows == 0)

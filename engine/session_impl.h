@@ -75,6 +75,9 @@ struct g4_session {
     void *on_route_user;
 };
 
+/* f32 counts exactly up to here; a sequence may start anywhere below. */
+enum { G4_MAX_POSITION = 1 << 24 };
+
 /* One pass through the model. */
 typedef struct g4_pass {
     g4_session *s;
@@ -98,6 +101,12 @@ void g4_forward(g4_pass *p);
 void g4_attend(g4_pass *p);  /* q and the cache → att */
 void g4_experts(g4_pass *p); /* x → moe, router included */
 size_t g4_attend_scratch_bytes(const g4_config *c, int n_ctx);
+
+/* What kernels call the format; not of G4_KV_DEFAULT. */
+static inline uint32_t g4_kv_row_type(g4_kv_type kv)
+{
+    return kv == G4_KV_F16 ? K_F16 : kv == G4_KV_Q8_0 ? K_Q8_0 : K_F32;
+}
 
 /* Runs job over the live rows. */
 void g4_over_rows(g4_pass *p, g4_job job);

@@ -187,6 +187,27 @@ static as_code check_tensor(const reader *r, const g4_tensor *t, int64_t in, int
     return AS_OK;
 }
 
+/* What is read may not exceed the file, in which tensors could share bytes: copies of vectors and the
+ * layers' own memory are bounded by it. Twice, because a folder's view has its vectors as f32. */
+static as_code check_total(const reader *r, as_err *err)
+{
+    const int64_t have = g4_gguf_file_bytes(r->f);
+    if (r->w->bytes / 2 <= have)
+        return AS_OK;
+    return as_fail(err, AS_RANGE,
+                   "%s: its tensors overlap: they have more bytes than the file's %lld",
+                   g4_gguf_path(r->f), (long long)have);
+}
+
+static as_code check_layers(const reader *r, as_err *err)
+{
+    if ((size_t)r->c->n_layers <= g4_gguf_n_tensors(r->f))
+        return AS_OK;
+    return as_fail(err, AS_RANGE,
+                   "%s: the metadata tell of %d layers, but there are only %zu tensors",
+                   g4_gguf_path(r->f), r->c->n_layers, g4_gguf_n_tensors(r->f));
+}
+
 /* counts: parameters of one token's path are n_experts_used of n_experts for expert tensors. */
 static void count(reader *r, const g4_tensor *t)
 {
@@ -237,6 +258,7 @@ static as_code read_entry(reader *r, const entry *e, void *base, as_err *err)
     const int64_t mats = size_of(r, e->mats);
     AS_TRY(check_tensor(r, t, in, out, mats, err));
     count(r, t);
+    AS_TRY(check_total(r, err));
     char *field = (char *)base + e->offset;
     if (e->kind == VECTOR)
         return read_vector(r, t, (const float **)(void *)field, err);
@@ -337,6 +359,7 @@ as_code g4_weights_read(g4_weights *out, const g4_config *c, const g4_gguf *f, a
         AS_TRY(read_entry(&r, &model_entries[i], &w, err));
     AS_TRY(read_head(&r, err));
     AS_TRY(read_rope_freqs(&r, err));
+    AS_TRY(check_layers(&r, err));
     w.layers = as_new(keep, g4_layer_weights, c->n_layers);
     if (w.layers == NULL)
         return as_nomem(err);

@@ -1,6 +1,7 @@
 #include <math.h>
 
 #include "base/json.h"
+#include "base/time.h"
 #include "reports/summary.h"
 
 static void put_known(as_jw *w, const char *key, int64_t v)
@@ -92,6 +93,65 @@ static void put_task(as_jw *w, const db_task_row *t)
     as_jw_end_object(w);
 }
 
+static void put_quantiles(as_jw *w, const char *key, const db_quantiles *q)
+{
+    as_jw_key(w, key);
+    as_jw_begin_object(w);
+    put_f64(w, "p50", q->p50);
+    put_f64(w, "p95", q->p95);
+    put_f64(w, "p99", q->p99);
+    as_jw_end_object(w);
+}
+
+/* Seconds, shares 0 … 1; null where the server was no server. */
+static void put_latency(as_jw *w, const db_run_row *run)
+{
+    const db_latency *l = &run->latency;
+    as_jw_key(w, "latency");
+    if (!run->has_latency) {
+        as_jw_null(w);
+        return;
+    }
+    as_jw_begin_object(w);
+    put_known(w, "calls", l->n_calls);
+    put_known(w, "errors", l->n_errors);
+    put_known(w, "retries", l->n_retries);
+    put_quantiles(w, "ttft", &l->ttft);
+    put_quantiles(w, "first_answer", &l->answer);
+    put_quantiles(w, "tpot", &l->tpot);
+    put_quantiles(w, "itl", &l->itl);
+    put_known(w, "itl_gaps", l->n_gaps);
+    put_quantiles(w, "total", &l->total);
+    put_f64(w, "requests_per_second", l->requests_per_s);
+    put_f64(w, "client_tokens_per_second", l->client_tokens_per_s);
+    put_f64(w, "request_tokens_per_second", l->request_tokens_per_s);
+    put_f64(w, "server_tokens_per_second", l->server_tokens_per_s);
+    put_f64(w, "server_prompt_tokens_per_second", l->server_prompt_tokens_per_s);
+    put_f64(w, "client_cpu_share", l->client_cpu_share);
+    put_f64(w, "queue_share", l->queue_share);
+    put_f64(w, "client_busy_share", l->busy_share);
+    as_jw_end_object(w);
+}
+
+static void put_events(as_jw *w, const db_run_row *run)
+{
+    as_jw_key(w, "events");
+    as_jw_begin_array(w);
+    for (int i = 0; i < run->n_events; i++) {
+        const db_event *e = &run->events[i];
+        char time[AS_ISO_TIME];
+        as_iso_time(time, e->at_ns);
+        as_jw_begin_object(w);
+        put_text(w, "time", as_str_of(time));
+        put_text(w, "level", e->level);
+        put_text(w, "kind", e->kind);
+        put_text(w, "text", e->text);
+        put_known(w, "times", e->n);
+        as_jw_end_object(w);
+    }
+    as_jw_end_array(w);
+}
+
 static void put_run(as_jw *w, const db_run_row *run, as_str db_path)
 {
     as_jw_begin_object(w);
@@ -123,6 +183,9 @@ static void put_run(as_jw *w, const db_run_row *run, as_str db_path)
     as_jw_end_object(w);
     put_f64(w, "seconds", run->wall_ns < 0 ? (double)NAN : (double)run->wall_ns / 1e9);
     put_known(w, "peak_bytes", run->peak_rss_bytes);
+    put_known(w, "concurrency", run->concurrency);
+    put_latency(w, run);
+    put_events(w, run);
     as_jw_end_object(w);
 }
 

@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/json.h"
+#include "reports/service.h"
 
 enum { SHORT_HASH = 12 };
 
@@ -442,6 +443,10 @@ as_code rp_run_summary(const db_run_row *run, rp_format format, as_buf *out, as_
                       err);
     if (c == AS_OK)
         c = put_table(&metrics, run, 1, false, format, "Metrics", out, err);
+    if (c == AS_OK)
+        c = rp_latency_table(run, format, out, err);
+    if (c == AS_OK)
+        c = rp_events_table(run, format, out, err);
     return c;
 }
 

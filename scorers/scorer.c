@@ -24,6 +24,12 @@ static bool settle(const as_response *r, as_score *out)
 as_code sc_judge(const sc_scorer *scorer, const as_sample *sample, const as_response *response,
                  as_score *out, as_arena *arena, as_err *err)
 {
+    return sc_judge_in(scorer, NULL, sample, response, out, arena, err);
+}
+
+as_code sc_judge_in(const sc_scorer *scorer, void *session, const as_sample *sample,
+                    const as_response *response, as_score *out, as_arena *arena, as_err *err)
+{
     as_sample keyed = *sample;
     if (as_str_is_set(response->recorded.target))
         keyed.target = response->recorded.target;
@@ -33,7 +39,10 @@ as_code sc_judge(const sc_scorer *scorer, const as_sample *sample, const as_resp
     }
     as_score score = {.target = keyed.target};
     if (!settle(response, &score)) {
-        AS_TRY(scorer->score(&keyed, response, &score, arena, err));
+        if (scorer->score_in != NULL)
+            AS_TRY(scorer->score_in(session, &keyed, response, &score, arena, err));
+        else
+            AS_TRY(scorer->score(&keyed, response, &score, arena, err));
         if (response->finish == AS_FINISH_LENGTH &&
             (score.verdict == AS_WRONG || score.verdict == AS_UNPARSED)) {
             score.verdict = AS_TRUNCATED;

@@ -8,17 +8,31 @@
  * Version    changes whenever a verdict could change; scores of different versions are stored side
  *            by side.
  * Ownership  texts of the score live in the arena, or borrow from sample and response.
- * Threads    pure.
+ * Threads    pure; a session belongs to one thread.
  */
 #include "base/arena.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "types/response.h"
 #include "types/sample.h"
 #include "types/score.h"
 
+/* What scorers that run programs need. */
+typedef struct sc_options {
+    const char *cache_dir; /* compiled programs are kept below it; NULL: in memory */
+    int n_slots;           /* programs judged at once; 0: one a processor */
+    const as_log *log;
+} sc_options;
+
 typedef struct sc_scorer {
     const char *name;
     int version;
+    /* Scorers with open get its session in score; it is opened once before any answer is judged,
+     * and fails with AS_TIMEOUT (the environment: exit code 5) and the remedy where they cannot be run. */
+    as_code (*open)(void **session, const sc_options *options, as_err *err);
+    void (*close)(void *session);
+    as_code (*score_in)(void *session, const as_sample *sample, const as_response *response,
+                        as_score *out, as_arena *arena, as_err *err);
     /* Sets verdict (RIGHT, WRONG, UNPARSED or UNGRADED), value, prediction, target, rule. */
     as_code (*score)(const as_sample *sample, const as_response *response, as_score *out,
                      as_arena *arena, as_err *err);
@@ -29,6 +43,9 @@ typedef struct sc_scorer {
  *   empty; otherwise the scorer's verdict, except that a wrong or unparsed answer that the token
  *   limit ended is truncated. Values of all but the scorer's own verdicts are 0.
  * The response's recorded key, where it has one, replaces the sample's. */
+as_code sc_judge_in(const sc_scorer *scorer, void *session, const as_sample *sample,
+                    const as_response *response, as_score *out, as_arena *arena, as_err *err);
+/* For scorers without a session. */
 as_code sc_judge(const sc_scorer *scorer, const as_sample *sample, const as_response *response,
                  as_score *out, as_arena *arena, as_err *err);
 

@@ -18,7 +18,7 @@ static void list_protocols(char *out, size_t size, const su_suite *suite)
 }
 
 as_code su_find(const su_suite *const *suites, as_str name, const su_suite **suite,
-                const su_protocol **protocol, as_err *err)
+                const su_protocol **protocol, as_arena *keep, as_err *err)
 {
     as_str head;
     as_str id;
@@ -34,6 +34,8 @@ as_code su_find(const su_suite *const *suites, as_str name, const su_suite **sui
     const su_protocol *chosen = has_protocol ? NULL : &found->protocols[0];
     for (int i = 0; chosen == NULL && i < found->n_protocols; i++)
         chosen = as_str_eq_z(id, found->protocols[i].id) ? &found->protocols[i] : NULL;
+    if (chosen == NULL && found->derive != NULL)
+        AS_TRY(found->derive(&chosen, found, id, keep, err));
     if (chosen == NULL) {
         list_protocols(list, sizeof list, found);
         return as_fail(err, AS_RANGE, "suite %s has no protocol \"%.*s\"; there are: %s",

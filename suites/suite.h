@@ -56,6 +56,10 @@ struct su_suite {
     const char *title;
     const su_protocol *protocols;
     int n_protocols;
+    /* NULL, or: the protocol of an id that the table does not list, such as a span of dates;
+     * *out NULL when there is none. The table then shows examples. */
+    as_code (*derive)(const su_protocol **out, const su_suite *suite, as_str id, as_arena *keep,
+                      as_err *err);
     /* Fails with AS_RANGE and the remedy when the data are missing. */
     as_code (*load)(su_task *out, const su_suite *suite, const su_protocol *protocol,
                     const su_load_options *options, as_arena *keep, as_err *err);
@@ -68,6 +72,6 @@ struct su_suite {
 
 /* "mmlu_pro" or "mmlu_pro:official" → suite and protocol; AS_RANGE lists what there is. */
 as_code su_find(const su_suite *const *suites, as_str name, const su_suite **suite,
-                const su_protocol **protocol, as_err *err);
+                const su_protocol **protocol, as_arena *keep, as_err *err);
 
 #endif

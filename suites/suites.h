@@ -20,6 +20,16 @@
  *               frequent answer of a problem's k runs is right; of equally frequent ones that which
  *               occurs first; runs without an answer do not vote), pass@k (any run is right), k.
  *               The groups are the papers ("2026-I").
+ * livecodebench dataset livecodebench. Protocols: v6 (175 problems, one sample, as Gemma 4), vN, vA_vB,
+ *               release_vN, own, each with @FROM..TO (inclusive dates) or FROM..TO alone; behind any
+ *               of them -official (upstream's n = 10, temperature 0.2, 2000 tokens, stop "###") or
+ *               -script (programs run as scripts). Metrics: pass@1, pass@k, k (5 as upstream, or all
+ *               samples if fewer). Groups: difficulty, month of the contest, and "errata: …" where
+ *               upstream knows a problem to be faulty (they count all the same).
+ * codeforces    dataset codeforces. Protocols: codeelo (8 attempts), once. Metrics: pass@1, pass@k, k,
+ *               rating with rating_lo and _hi (codeforces.h: mean over contests), contests and
+ *               small_contests, rating_ml and rating_map with _lo and _hi (over problem ratings).
+ *               Groups: contests.
  * needle        made by the program: one sentence hidden in a long text. Protocols 1k … 256k
  *               (nominal tokens of 4 characters); the groups are depths.
  *
@@ -30,6 +40,8 @@
 
 extern const su_suite su_mmlu_pro;
 extern const su_suite su_aime;
+extern const su_suite su_livecodebench;
+extern const su_suite su_codeforces;
 extern const su_suite su_needle;
 extern const su_suite su_smoke_choice;
 extern const su_suite su_smoke_number;

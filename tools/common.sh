@@ -42,8 +42,9 @@ need() {
 }
 
 need_build() {
-  need gcc libc6-dev cmake ninja-build pkg-config git \
-       libcjson-dev libpcre2-dev libsqlite3-dev nettle-dev zlib1g-dev libcurl4-openssl-dev libcmocka-dev
+  need gcc g++ python3 libc6-dev cmake ninja-build pkg-config git \
+       libcjson-dev libpcre2-dev libsqlite3-dev nettle-dev zlib1g-dev \
+       libcurl4-openssl-dev libevent-dev libseccomp-dev libcmocka-dev
 }
 
 # build PRESET: configure once, build; output goes to a log unless it fails.

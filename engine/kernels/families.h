@@ -18,4 +18,8 @@ void k_unpack32(const k_i8_format *f, const uint8_t *block, int sub, uint8_t u[3
 /* Shared by families that have no faster one. */
 void k_quantize_portable(const k_q8 *out, int r, const float *x);
 
+/* A row of Q8_0 blocks from x: [n], each rounded by quantize. */
+void k_store_q8_0(uint8_t *row, const float *x, int n,
+                  void (*quantize)(const k_q8 *out, int r, const float *x));
+
 #endif

@@ -90,12 +90,16 @@ typedef struct k_ops {
     void (*mul_tile)(float *y, size_t y_stride, const k_tile *t, int n_out, const k_q8 *x, int r0,
                      int rows);
 
+    /* Rows of keys and values are stored as K_F32, K_F16 or K_Q8_0 (then dh is a multiple of 32),
+     * one behind the other. Each function gives the bits that it gives for the same values as f32. */
+    /* row from x: [n]: to the nearest half, ties to even, or by the rule of quantize. */
+    void (*store)(uint8_t *row, uint32_t type, const float *x, int n);
     /* s[h·s_stride + j] = scale · (q_h · k_j): q: [heads, dh], k: [n_keys, dh] */
-    void (*scores)(float *s, size_t s_stride, const float *q, int heads, const float *k, int n_keys,
-                   int dh, float scale);
+    void (*scores)(float *s, size_t s_stride, const float *q, int heads, uint32_t type,
+                   const uint8_t *k, int n_keys, int dh, float scale);
     /* o_h += Σ_j p[h·p_stride + j] · v_j, in the order of j: o: [heads, dh], v: [n_keys, dh] */
-    void (*weigh)(float *o, const float *p, size_t p_stride, int heads, const float *v, int n_keys,
-                  int dh);
+    void (*weigh)(float *o, const float *p, size_t p_stride, int heads, uint32_t type,
+                  const uint8_t *v, int n_keys, int dh);
     /* s[j] = exp(s[j] - max s), returns their sum */
     float (*softmax)(float *s, int n);
     /* y[i] = gelu_tanh(gate[i]) · up[i]; y may be gate or up */

@@ -92,9 +92,34 @@ K_AVX2 K_INLINE float sum32(const __m256 a[4])
     return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
 }
 
-/* R rows of x at once, R a constant. */
-K_AVX2 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, const float *x, int R,
-                              int n)
+/* Elements [i, i + 8) of a row of weights, keys or values; type is a constant. */
+K_AVX2 K_INLINE __m256 row8(uint32_t type, const uint8_t *row, int i)
+{
+    if (type == K_F16)
+        return _mm256_cvtph_ps(
+            _mm_loadu_si128((const __m128i *)(const void *)(row + 2 * (size_t)i)));
+    if (type == K_Q8_0) {
+        const uint8_t *block = row + (size_t)(i / 32) * 34;
+        const __m128i q = _mm_loadl_epi64((const __m128i *)(const void *)(block + 2 + i % 32));
+        return _mm256_mul_ps(_mm256_set1_ps(k_f16_at(block)),
+                             _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(q)));
+    }
+    return _mm256_loadu_ps((const float *)(const void *)(row + 4 * (size_t)i));
+}
+
+/* One element of a row of f32 or f16. */
+K_AVX2 K_INLINE float row1(uint32_t type, const uint8_t *row, int i)
+{
+    float v;
+    if (type == K_F16)
+        return k_f16_at(row + 2 * (size_t)i);
+    memcpy(&v, row + 4 * (size_t)i, sizeof v);
+    return v;
+}
+
+/* R rows of x at once; type and R are constants. */
+K_AVX2 K_INLINE void dot_rows(float *y, size_t y_stride, uint32_t type, const uint8_t *w,
+                              const float *x, int R, int n)
 {
     __m256 acc[2][4];
     for (int r = 0; r < R; r++)
@@ -104,7 +129,7 @@ K_AVX2 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, const f
     for (; i + 32 <= n; i += 32) {
         K_UNROLL for (int k = 0; k < 4; k++)
         {
-            const __m256 v = _mm256_loadu_ps(w + i + 8 * k);
+            const __m256 v = row8(type, w, i + 8 * k);
             K_UNROLL for (int r = 0; r < R; r++)
             {
                 acc[r][k] = _mm256_fmadd_ps(
@@ -115,7 +140,8 @@ K_AVX2 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, const f
     if (i < n)
         for (int r = 0; r < R; r++) {
             float tail[2][32] = {{0}};
-            memcpy(tail[0], w + i, (size_t)(n - i) * sizeof(float));
+            for (int l = 0; l < n - i; l++)
+                tail[0][l] = row1(type, w, i + l);
             memcpy(tail[1], x + (size_t)r * (size_t)n + i, (size_t)(n - i) * sizeof(float));
             for (int k = 0; k < 4; k++)
                 acc[r][k] = _mm256_fmadd_ps(_mm256_loadu_ps(tail[0] + 8 * k),
@@ -125,57 +151,112 @@ K_AVX2 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, const f
         y[(size_t)r * y_stride] = sum32(acc[r]);
 }
 
-K_AVX2 static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const float *x,
-                           int rows, int n)
+K_AVX2 K_INLINE void dot_type(float *y, size_t y_stride, uint32_t type, const uint8_t *w, int outs,
+                              const float *x, int rows, int n)
 {
+    const size_t row_bytes = k_row_bytes(type, n);
     int r = 0;
     for (; r + 2 <= rows; r += 2)
         for (int o = 0; o < outs; o++)
-            dot_rows(y + (size_t)r * y_stride + o, y_stride, w + (size_t)o * (size_t)n,
+            dot_rows(y + (size_t)r * y_stride + o, y_stride, type, w + (size_t)o * row_bytes,
                      x + (size_t)r * (size_t)n, 2, n);
     for (; r < rows; r++)
         for (int o = 0; o < outs; o++)
-            dot_rows(y + (size_t)r * y_stride + o, y_stride, w + (size_t)o * (size_t)n,
+            dot_rows(y + (size_t)r * y_stride + o, y_stride, type, w + (size_t)o * row_bytes,
                      x + (size_t)r * (size_t)n, 1, n);
 }
 
-K_AVX2 static void scores(float *s, size_t s_stride, const float *q, int heads, const float *k,
-                          int n_keys, int dh, float scale)
+K_AVX2 static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const float *x,
+                           int rows, int n)
 {
-    dot_f32(s, s_stride, k, n_keys, q, heads, dh);
+    dot_type(y, y_stride, K_F32, (const uint8_t *)(const void *)w, outs, x, rows, n);
+}
+
+/* ---- keys and values ------------------------------------------------------------------------- */
+
+K_AVX2 void k_avx2_store(uint8_t *row, uint32_t type, const float *x, int n)
+{
+    if (type == K_F32) {
+        memcpy(row, x, (size_t)n * sizeof *x);
+    } else if (type == K_Q8_0) {
+        k_store_q8_0(row, x, n, k_avx2_quantize);
+    } else {
+        int i = 0;
+        for (; i + 8 <= n; i += 8)
+            _mm_storeu_si128((__m128i *)(void *)(row + 2 * (size_t)i),
+                             _mm256_cvtps_ph(_mm256_loadu_ps(x + i), _MM_FROUND_TO_NEAREST_INT));
+        k_ops_portable.store(row + 2 * (size_t)i, K_F16, x + i, n - i);
+    }
+}
+
+K_AVX2 static void scores(float *s, size_t s_stride, const float *q, int heads, uint32_t type,
+                          const uint8_t *k, int n_keys, int dh, float scale)
+{
+#define ONE(t) dot_type(s, s_stride, t, k, n_keys, q, heads, dh)
+    K_EACH_CACHE_TYPE(type, ONE)
+#undef ONE
     for (int h = 0; h < heads; h++)
         for (int j = 0; j < n_keys; j++)
             s[(size_t)h * s_stride + (size_t)j] *= scale;
 }
 
-K_AVX2 static void weigh(float *o, const float *p, size_t p_stride, int heads, const float *v,
-                         int n_keys, int dh)
+/* Elements [i, i + 32) of R heads; type and R are constants. */
+K_AVX2 K_INLINE void weigh32(float *o, const float *p, size_t p_stride, int R, uint32_t type,
+                             const uint8_t *v, int n_keys, int dh, int i)
 {
-    int i = 0;
-    for (; i + 32 <= dh; i += 32)
-        for (int h = 0; h < heads; h++) {
-            float *out = o + (size_t)h * (size_t)dh + i;
-            const float *weight = p + (size_t)h * p_stride;
-            __m256 a[4];
-            K_UNROLL for (int k = 0; k < 4; k++) a[k] = _mm256_loadu_ps(out + 8 * k);
-            for (int j = 0; j < n_keys; j++) {
-                const __m256 w = _mm256_set1_ps(weight[j]);
-                const float *value = v + (size_t)j * (size_t)dh + i;
-                K_UNROLL for (int k = 0; k < 4; k++)
-                {
-                    a[k] = _mm256_fmadd_ps(w, _mm256_loadu_ps(value + 8 * k), a[k]);
-                }
+    const size_t row_bytes = k_row_bytes(type, dh);
+    __m256 a[2][4];
+    K_UNROLL for (int r = 0; r < R; r++)
+    {
+        K_UNROLL for (int k = 0; k < 4; k++) a[r][k] =
+            _mm256_loadu_ps(o + (size_t)r * (size_t)dh + i + 8 * k);
+    }
+    for (int j = 0; j < n_keys; j++, v += row_bytes)
+        K_UNROLL for (int k = 0; k < 4; k++)
+        {
+            const __m256 value = row8(type, v, i + 8 * k);
+            K_UNROLL for (int r = 0; r < R; r++)
+            {
+                a[r][k] = _mm256_fmadd_ps(_mm256_set1_ps(p[(size_t)r * p_stride + (size_t)j]),
+                                          value, a[r][k]);
             }
-            K_UNROLL for (int k = 0; k < 4; k++) _mm256_storeu_ps(out + 8 * k, a[k]);
         }
+    K_UNROLL for (int r = 0; r < R; r++)
+    {
+        K_UNROLL for (int k = 0; k < 4; k++)
+            _mm256_storeu_ps(o + (size_t)r * (size_t)dh + i + 8 * k, a[r][k]);
+    }
+}
+
+K_AVX2 K_INLINE void weigh_type(float *o, const float *p, size_t p_stride, int heads, uint32_t type,
+                                const uint8_t *v, int n_keys, int dh)
+{
+    const size_t row_bytes = k_row_bytes(type, dh);
+    int i = 0;
+    for (; i + 32 <= dh; i += 32) {
+        int h = 0;
+        for (; h + 2 <= heads; h += 2)
+            weigh32(o + (size_t)h * (size_t)dh, p + (size_t)h * p_stride, p_stride, 2, type, v,
+                    n_keys, dh, i);
+        if (h < heads)
+            weigh32(o + (size_t)h * (size_t)dh, p + (size_t)h * p_stride, p_stride, 1, type, v,
+                    n_keys, dh, i);
+    }
     for (; i < dh; i++)
         for (int h = 0; h < heads; h++) {
             float a = o[(size_t)h * (size_t)dh + (size_t)i];
             for (int j = 0; j < n_keys; j++)
-                a = fmaf(p[(size_t)h * p_stride + (size_t)j], v[(size_t)j * (size_t)dh + (size_t)i],
-                         a);
+                a = fmaf(p[(size_t)h * p_stride + (size_t)j],
+                         row1(type, v + (size_t)j * row_bytes, i), a);
             o[(size_t)h * (size_t)dh + (size_t)i] = a;
         }
+}
+
+K_AVX2 static void weigh(float *o, const float *p, size_t p_stride, int heads, uint32_t type,
+                         const uint8_t *v, int n_keys, int dh){
+#define ONE(t) weigh_type(o, p, p_stride, heads, t, v, n_keys, dh)
+    K_EACH_CACHE_TYPE(type, ONE)
+#undef ONE
 }
 
 /* ---- exp and its users ----------------------------------------------------------------------- */
@@ -460,6 +541,7 @@ const k_ops k_ops_avx2 = {
     .mul_one = mul_one,
     .pack = k_avx2_pack,
     .mul_tile = mul_tile,
+    .store = k_avx2_store,
     .scores = scores,
     .weigh = weigh,
     .softmax = softmax,

@@ -26,10 +26,26 @@ K_AVX512 K_INLINE float sum32(__m512 a, __m512 b)
     return _mm_cvtss_f32(_mm_add_ss(v2, _mm_movehdup_ps(v2)));
 }
 
-/* O rows of w times R rows of x at once; both constants, O·R·2 registers of sums. */
-K_AVX512 K_INLINE void dot_block(float *y, size_t y_stride, const float *w, int O, const float *x,
-                                 int R, int n)
+/* Elements [i, i + 16) of a row of weights, keys or values; type is a constant. Rows of Q8_0 are
+ * whole blocks of 32: no mask. */
+K_AVX512 K_INLINE __m512 row16(uint32_t type, const uint8_t *row, int i, __mmask16 m)
 {
+    if (type == K_F16)
+        return _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(m, row + 2 * (size_t)i));
+    if (type == K_Q8_0) {
+        const uint8_t *block = row + (size_t)(i / 32) * 34;
+        const __m128i q = _mm_loadu_si128((const __m128i *)(const void *)(block + 2 + i % 32));
+        return _mm512_mul_ps(_mm512_set1_ps(k_f16_at(block)),
+                             _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(q)));
+    }
+    return _mm512_maskz_loadu_ps(m, row + 4 * (size_t)i);
+}
+
+/* O rows of w times R rows of x at once; type, O and R are constants, O·R·2 registers of sums. */
+K_AVX512 K_INLINE void dot_block(float *y, size_t y_stride, uint32_t type, const uint8_t *w, int O,
+                                 const float *x, int R, int n)
+{
+    const size_t row_bytes = k_row_bytes(type, n);
     __m512 a[2][4];
     __m512 b[2][4];
     K_UNROLL for (int o = 0; o < O; o++)
@@ -44,8 +60,8 @@ K_AVX512 K_INLINE void dot_block(float *y, size_t y_stride, const float *w, int 
         __m512 w1[2];
         K_UNROLL for (int o = 0; o < O; o++)
         {
-            w0[o] = _mm512_maskz_loadu_ps(m0, w + (size_t)o * (size_t)n + i);
-            w1[o] = _mm512_maskz_loadu_ps(m1, w + (size_t)o * (size_t)n + i + 16);
+            w0[o] = row16(type, w + (size_t)o * row_bytes, i, m0);
+            w1[o] = row16(type, w + (size_t)o * row_bytes, i + 16, m1);
         }
         K_UNROLL for (int r = 0; r < R; r++)
         {
@@ -66,59 +82,104 @@ K_AVX512 K_INLINE void dot_block(float *y, size_t y_stride, const float *w, int 
     }
 }
 
-K_AVX512 K_INLINE void dot_rows(float *y, size_t y_stride, const float *w, int outs, const float *x,
-                                int R, int n)
+K_AVX512 K_INLINE void dot_rows(float *y, size_t y_stride, uint32_t type, const uint8_t *w,
+                                int outs, const float *x, int R, int n)
 {
+    const size_t row_bytes = k_row_bytes(type, n);
     int o = 0;
     for (; o + 2 <= outs; o += 2)
-        dot_block(y + o, y_stride, w + (size_t)o * (size_t)n, 2, x, R, n);
+        dot_block(y + o, y_stride, type, w + (size_t)o * row_bytes, 2, x, R, n);
     if (o < outs)
-        dot_block(y + o, y_stride, w + (size_t)o * (size_t)n, 1, x, R, n);
+        dot_block(y + o, y_stride, type, w + (size_t)o * row_bytes, 1, x, R, n);
+}
+
+K_AVX512 K_INLINE void dot_type(float *y, size_t y_stride, uint32_t type, const uint8_t *w,
+                                int outs, const float *x, int rows, int n)
+{
+    int r = 0;
+    for (; r + 4 <= rows; r += 4)
+        dot_rows(y + (size_t)r * y_stride, y_stride, type, w, outs, x + (size_t)r * (size_t)n, 4,
+                 n);
+    for (; r < rows; r++)
+        dot_rows(y + (size_t)r * y_stride, y_stride, type, w, outs, x + (size_t)r * (size_t)n, 1,
+                 n);
 }
 
 K_AVX512 static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const float *x,
                              int rows, int n)
 {
-    int r = 0;
-    for (; r + 4 <= rows; r += 4)
-        dot_rows(y + (size_t)r * y_stride, y_stride, w, outs, x + (size_t)r * (size_t)n, 4, n);
-    for (; r < rows; r++)
-        dot_rows(y + (size_t)r * y_stride, y_stride, w, outs, x + (size_t)r * (size_t)n, 1, n);
+    dot_type(y, y_stride, K_F32, (const uint8_t *)(const void *)w, outs, x, rows, n);
 }
 
-K_AVX512 static void scores(float *s, size_t s_stride, const float *q, int heads, const float *k,
-                            int n_keys, int dh, float scale)
+/* ---- keys and values ------------------------------------------------------------------------- */
+
+K_AVX512 static void scores(float *s, size_t s_stride, const float *q, int heads, uint32_t type,
+                            const uint8_t *k, int n_keys, int dh, float scale)
 {
-    dot_f32(s, s_stride, k, n_keys, q, heads, dh);
+#define ONE(t) dot_type(s, s_stride, t, k, n_keys, q, heads, dh)
+    K_EACH_CACHE_TYPE(type, ONE)
+#undef ONE
     for (int h = 0; h < heads; h++)
         for (int j = 0; j < n_keys; j++)
             s[(size_t)h * s_stride + (size_t)j] *= scale;
 }
 
-K_AVX512 static void weigh(float *o, const float *p, size_t p_stride, int heads, const float *v,
-                           int n_keys, int dh)
+/* Elements [i, i + 16·K) of R heads, the last 16 masked; type, R and K are constants. */
+K_AVX512 K_INLINE void weigh_part(float *o, const float *p, size_t p_stride, int R, uint32_t type,
+                                  const uint8_t *v, int n_keys, int dh, int i, int K)
 {
-    for (int i = 0; i < dh; i += 64)
-        for (int h = 0; h < heads; h++) {
-            float *out = o + (size_t)h * (size_t)dh + i;
-            const float *weight = p + (size_t)h * p_stride;
-            __mmask16 mask[4];
-            __m512 a[4];
-            K_UNROLL for (int k = 0; k < 4; k++)
-            {
-                mask[k] = first_lanes(dh - i - 16 * k);
-                a[k] = _mm512_maskz_loadu_ps(mask[k], out + 16 * k);
-            }
-            for (int j = 0; j < n_keys; j++) {
-                const __m512 w = _mm512_set1_ps(weight[j]);
-                const float *value = v + (size_t)j * (size_t)dh + i;
-                K_UNROLL for (int k = 0; k < 4; k++)
-                {
-                    a[k] = _mm512_fmadd_ps(w, _mm512_maskz_loadu_ps(mask[k], value + 16 * k), a[k]);
-                }
-            }
-            K_UNROLL for (int k = 0; k < 4; k++) _mm512_mask_storeu_ps(out + 16 * k, mask[k], a[k]);
+    const size_t row_bytes = k_row_bytes(type, dh);
+    const __mmask16 last = first_lanes(dh - i - 16 * (K - 1));
+    __m512 a[4][4];
+    K_UNROLL for (int r = 0; r < R; r++)
+    {
+        K_UNROLL for (int k = 0; k < K; k++) a[r][k] = _mm512_maskz_loadu_ps(
+            k + 1 == K ? last : 0xFFFF, o + (size_t)r * (size_t)dh + i + 16 * k);
+    }
+    for (int j = 0; j < n_keys; j++, v += row_bytes) {
+        __m512 value[4];
+        K_UNROLL for (int k = 0; k < K; k++) value[k] =
+            row16(type, v, i + 16 * k, k + 1 == K ? last : 0xFFFF);
+        K_UNROLL for (int r = 0; r < R; r++)
+        {
+            const __m512 w = _mm512_set1_ps(p[(size_t)r * p_stride + (size_t)j]);
+            K_UNROLL for (int k = 0; k < K; k++) a[r][k] = _mm512_fmadd_ps(w, value[k], a[r][k]);
         }
+    }
+    K_UNROLL for (int r = 0; r < R; r++)
+    {
+        K_UNROLL for (int k = 0; k < K; k++) _mm512_mask_storeu_ps(
+            o + (size_t)r * (size_t)dh + i + 16 * k, k + 1 == K ? last : 0xFFFF, a[r][k]);
+    }
+}
+
+K_AVX512 K_INLINE void weigh_heads(float *o, const float *p, size_t p_stride, int R, uint32_t type,
+                                   const uint8_t *v, int n_keys, int dh)
+{
+    int i = 0;
+    for (; i + 64 <= dh; i += 64)
+        weigh_part(o, p, p_stride, R, type, v, n_keys, dh, i, 4);
+    for (; i < dh; i += 16)
+        weigh_part(o, p, p_stride, R, type, v, n_keys, dh, i, 1);
+}
+
+K_AVX512 K_INLINE void weigh_type(float *o, const float *p, size_t p_stride, int heads,
+                                  uint32_t type, const uint8_t *v, int n_keys, int dh)
+{
+    int h = 0;
+    for (; h + 4 <= heads; h += 4)
+        weigh_heads(o + (size_t)h * (size_t)dh, p + (size_t)h * p_stride, p_stride, 4, type, v,
+                    n_keys, dh);
+    for (; h < heads; h++)
+        weigh_heads(o + (size_t)h * (size_t)dh, p + (size_t)h * p_stride, p_stride, 1, type, v,
+                    n_keys, dh);
+}
+
+K_AVX512 static void weigh(float *o, const float *p, size_t p_stride, int heads, uint32_t type,
+                           const uint8_t *v, int n_keys, int dh){
+#define ONE(t) weigh_type(o, p, p_stride, heads, t, v, n_keys, dh)
+    K_EACH_CACHE_TYPE(type, ONE)
+#undef ONE
 }
 
 /* ---- exp and its users ----------------------------------------------------------------------- */
@@ -336,6 +397,7 @@ const k_ops k_ops_avx512 = {
     .mul_one = mul_one,
     .pack = k_avx2_pack,
     .mul_tile = mul_tile,
+    .store = k_avx2_store,
     .scores = scores,
     .weigh = weigh,
     .softmax = softmax,

@@ -32,27 +32,70 @@ static void dot_f32(float *y, size_t y_stride, const float *w, int outs, const f
                 dot(w + (size_t)o * (size_t)n, x + (size_t)r * (size_t)n, n);
 }
 
-static void scores(float *s, size_t s_stride, const float *q, int heads, const float *k, int n_keys,
-                   int dh, float scale)
+/* ---- keys and values ------------------------------------------------------------------------- */
+
+enum { MAX_ROW = 4096 }; /* the longest head that config.c lets through */
+
+static void scores(float *s, size_t s_stride, const float *q, int heads, uint32_t type,
+                   const uint8_t *k, int n_keys, int dh, float scale)
 {
-    for (int h = 0; h < heads; h++)
-        for (int j = 0; j < n_keys; j++)
-            s[(size_t)h * s_stride + (size_t)j] =
-                scale * dot(q + (size_t)h * (size_t)dh, k + (size_t)j * (size_t)dh, dh);
+    assert(dh <= MAX_ROW);
+    const size_t row_bytes = k_row_bytes(type, dh);
+    for (int j = 0; j < n_keys; j++) {
+        float key[MAX_ROW];
+        k_dequant_ref(key, type, k + (size_t)j * row_bytes, dh);
+        for (int h = 0; h < heads; h++)
+            s[(size_t)h * s_stride + (size_t)j] = scale * dot(q + (size_t)h * (size_t)dh, key, dh);
+    }
 }
 
-static void weigh(float *o, const float *p, size_t p_stride, int heads, const float *v, int n_keys,
-                  int dh)
+static void weigh(float *o, const float *p, size_t p_stride, int heads, uint32_t type,
+                  const uint8_t *v, int n_keys, int dh)
 {
-    for (int h = 0; h < heads; h++) {
-        float *out = o + (size_t)h * (size_t)dh;
-        for (int j = 0; j < n_keys; j++) {
+    assert(dh <= MAX_ROW);
+    const size_t row_bytes = k_row_bytes(type, dh);
+    for (int j = 0; j < n_keys; j++) {
+        float value[MAX_ROW];
+        k_dequant_ref(value, type, v + (size_t)j * row_bytes, dh);
+        for (int h = 0; h < heads; h++) {
             const float weight = p[(size_t)h * p_stride + (size_t)j];
-            const float *value = v + (size_t)j * (size_t)dh;
+            float *out = o + (size_t)h * (size_t)dh;
             for (int i = 0; i < dh; i++)
                 out[i] += weight * value[i];
         }
     }
+}
+
+static void put_u16(uint8_t *p, uint16_t v)
+{
+    p[0] = (uint8_t)v;
+    p[1] = (uint8_t)(v >> 8);
+}
+
+void k_store_q8_0(uint8_t *row, const float *x, int n,
+                  void (*quantize)(const k_q8 *out, int r, const float *x))
+{
+    for (int b = 0; b < n / K_BLOCK; b++, row += 2 + K_BLOCK) {
+        int8_t q[K_BLOCK];
+        float d;
+        float ds;
+        int32_t sum16[2];
+        const k_q8 block = {.n = K_BLOCK, .q = q, .d = &d, .ds = &ds, .sum16 = sum16};
+        quantize(&block, 0, x + b * K_BLOCK);
+        put_u16(row, k_f32_to_f16(d));
+        memcpy(row + 2, q, sizeof q);
+    }
+}
+
+static void store(uint8_t *row, uint32_t type, const float *x, int n)
+{
+    if (type == K_F32)
+        memcpy(row, x, (size_t)n * sizeof *x);
+    else if (type == K_Q8_0)
+        k_store_q8_0(row, x, n, k_quantize_portable);
+    else
+        for (int i = 0; i < n; i++)
+            put_u16(row + 2 * (size_t)i, k_f32_to_f16(x[i]));
 }
 
 /* ---- quantised rows -------------------------------------------------------------------------- */
@@ -270,6 +313,7 @@ const k_ops k_ops_portable = {
     .mul_one = mul_one,
     .pack = pack,
     .mul_tile = mul_tile,
+    .store = store,
     .scores = scores,
     .weigh = weigh,
     .softmax = k_softmax_ref,

@@ -288,6 +288,20 @@ K_AVX2 K_INLINE void k_pack_type(k_tile *t, uint32_t type, const uint8_t *w, siz
         break;                                                                                     \
     }
 
+/* The same for the formats of keys and values. */
+#define K_EACH_CACHE_TYPE(type, one)                                                               \
+    switch (type) {                                                                                \
+    case K_F32:                                                                                    \
+        one(K_F32);                                                                                \
+        break;                                                                                     \
+    case K_F16:                                                                                    \
+        one(K_F16);                                                                                \
+        break;                                                                                     \
+    default:                                                                                       \
+        one(K_Q8_0);                                                                               \
+        break;                                                                                     \
+    }
+
 /* ---- exp ------------------------------------------------------------------------------------- */
 
 /* Bounds between which exp neither overflows nor leaves the normal numbers. */
@@ -302,5 +316,6 @@ K_AVX2 K_INLINE void k_pack_type(k_tile *t, uint32_t type, const uint8_t *w, siz
 void k_avx2_quantize(const k_q8 *out, int r, const float *x);
 void k_avx2_pack(k_tile *t, const uint8_t *w, size_t row_bytes, int n_out);
 void k_avx2_dequant(float *y, uint32_t type, const uint8_t *row, int n);
+void k_avx2_store(uint8_t *row, uint32_t type, const float *x, int n);
 
 #endif

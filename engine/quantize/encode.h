@@ -4,9 +4,8 @@
  * encode.h — float32 rows as blocks of a format; the inverse of kernels/quant.h.
  *
  * Formats    F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2_K to Q6_K, IQ4_NL.
- * Accuracy   F16, BF16 round to nearest even. Q4_0 to Q8_0 are the formulas of ggml's reference
- *            routines, so their bytes are the same; IQ4_NL's are nearly always. The K formats search
- *            (fit.h): their bytes differ from ggml's, their error is smaller (test_quantize.c).
+ * Accuracy   F16, BF16 round to nearest even. The blocks have the bytes of ggml_quantize_chunk without
+ *            importance matrix (test_quantize_peer.c). The K formats and IQ4_NL search: fit.h.
  * Errors     none: values must be finite and below 65,504 in magnitude, which the caller checks.
  * Threads    pure.
  */

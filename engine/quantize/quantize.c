@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "engine/complete.h"
 #include "engine/config.h"
 #include "engine/engine.h"
 #include "engine/gguf_write.h"
@@ -201,6 +202,8 @@ as_code g4_quantize(const char *in_path, const char *out_path, const char *recip
                        g4_show(as_str_of(recipe)).z);
     as_arena_init(&w.keep, 0);
     as_code c = open_source(&w, in_path, err);
+    if (c == AS_OK)
+        c = g4_check_complete(w.file, err);
     if (c == AS_OK)
         c = g4_config_read(&w.config, w.file, &w.keep, err);
     if (c == AS_OK)

@@ -15,7 +15,11 @@
  *              fail_tries      the first so many tries fail, later ones answer (default: all)
  *              fail_share      0 … 1: which share of (item, repeat) pairs fail at all, by hash
  *              http_status, retry_after_ms, message
- *            "seed": number. An empty name answers "The answer is ({letter})." at once.
+ *              token_ms        for requests that want pieces: pause between the words of the reply
+ *            "seed": number. "counts": true tells token counts (bytes) where a reply has none. An empty name answers "The answer is ({letter})." at once.
+ * Scores     ids, log-probabilities and SCORE are those of base/toymodel.h: a byte is a token, behind
+ *            <bos>. Stop texts and, in tokens, max_tokens cut the reply where log-probabilities or
+ *            counts are told.
  * Repeatable every reply depends on (script, suite, item, repeat, try) alone.
  */
 #include "backend/drivers.h"
@@ -29,6 +33,7 @@
 #include "base/json.h"
 #include "base/rng.h"
 #include "base/time.h"
+#include "base/toymodel.h"
 
 enum { SCRIPT_MAX_BYTES = 64 << 20 };
 
@@ -37,6 +42,11 @@ static const char builtin_script[] = "{\"default\":{\"text\":\"The answer is ({l
 typedef struct null_job {
     const as_request *request;
     int64_t submitted_ns, due_ns;
+    int64_t first_ns;       /* of the first piece, 0: none yet */
+    as_str reasoning, text; /* malloc'ed in one; NULL until the first piece */
+    size_t n_sent_reasoning, n_sent_text;
+    as_finish finish;
+    bool is_cancelled;
 } null_job;
 
 typedef struct null_backend {
@@ -48,7 +58,9 @@ typedef struct null_backend {
     null_job *jobs; /* unordered */
     size_t n_jobs, cap_jobs;
     bool is_cancelled;
-    as_buf reply; /* text of the answer under way */
+    bool tells_counts;
+    as_buf reply;     /* text of the answer under way */
+    as_arena scratch; /* of the response under way */
     char sha[AS_SHA256_HEX];
 } null_backend;
 
@@ -57,7 +69,7 @@ static const as_json *reply_for(const null_backend *be, const as_request *rq)
     char key[256];
     const as_json *items = as_json_get(be->script, "items");
     const as_json *reply = NULL;
-    if (rq->item.n < sizeof key) {
+    if (rq->item.n != 0 && rq->item.n < sizeof key) {
         memcpy(key, rq->item.p, rq->item.n);
         key[rq->item.n] = '\0';
         reply = as_json_get(items, key);
@@ -132,7 +144,122 @@ static bool fails_now(const null_backend *be, const as_request *rq, const as_jso
     return rq->try_no < (int)number_or(reply, "fail_tries", 1e9);
 }
 
-static void answer(null_backend *be, const null_job *job, as_response *r)
+/* ---- the toy model ----------------------------------------------------------------------------- */
+
+static int n_prompt_ids(const as_request *rq)
+{
+    if (rq->ids != NULL)
+        return rq->n_ids;
+    size_t n = 1 + rq->prefix.n + rq->prompt.n;
+    for (int i = 0; rq->is_chat && i < rq->n_messages; i++)
+        n += rq->messages[i].text.n;
+    return n < INT32_MAX ? (int)n : INT32_MAX;
+}
+
+/* The token that the reply, or the continuation, follows. */
+static int32_t last_prompt_id(const as_request *rq)
+{
+    if (rq->ids != NULL && rq->n_ids > 0)
+        return rq->ids[rq->n_ids - 1];
+    const as_str text = rq->is_chat ? (as_str){0} : rq->prompt.n != 0 ? rq->prompt : rq->prefix;
+    return text.n != 0 ? (unsigned char)text.p[text.n - 1] : AS_TOY_BOS;
+}
+
+static as_token toy_token(null_backend *be, int32_t prev, int32_t id)
+{
+    char piece[16];
+    const int n = as_toy_piece(piece, id);
+    return (as_token){.id = id,
+                      .text = as_arena_str(&be->scratch, (as_str){piece, (size_t)n}),
+                      .logprob = as_toy_logprob(prev, id)};
+}
+
+/* Of n tokens, ids or bytes; out of memory there are none. */
+static void add_logprobs(null_backend *be, as_response *r, int32_t prev, const int32_t *ids,
+                         as_str bytes, int n)
+{
+    as_token_logprob *all = as_new(&be->scratch, as_token_logprob, n);
+    as_token *tops = as_new(&be->scratch, as_token, n);
+    if (all == NULL || tops == NULL)
+        return;
+    for (int i = 0; i < n; i++) {
+        const int32_t id = ids != NULL ? ids[i] : (int32_t)(unsigned char)bytes.p[i];
+        as_token *top = &tops[i];
+        const int32_t greedy = as_toy_greedy(prev);
+        *top = toy_token(be, prev, greedy);
+        all[i] = (as_token_logprob){
+            .token = toy_token(be, prev, id), .top = top, .n_top = 1, .is_greedy = id == greedy};
+        prev = id;
+    }
+    r->logprobs = all;
+    r->n_logprobs = n;
+}
+
+static void score(null_backend *be, const as_request *rq, as_response *r)
+{
+    const bool by_id = rq->continuation_ids != NULL;
+    const int n = by_id ? rq->n_continuation_ids : (int)rq->continuation.n;
+    r->finish = AS_FINISH_STOP;
+    r->prompt_tokens = n_prompt_ids(rq);
+    r->completion_tokens = 0;
+    add_logprobs(be, r, last_prompt_id(rq), by_id ? rq->continuation_ids : NULL, rq->continuation,
+                 n);
+}
+
+/* ---- answers ----------------------------------------------------------------------------------- */
+
+/* The scripted text as the request cuts it. */
+static as_str cut_text(const null_backend *be, const as_request *rq, as_str text, as_finish *finish)
+{
+    for (int i = 0; i < rq->n_stop; i++) {
+        const size_t at = rq->stop[i].n != 0 ? as_str_find(text, rq->stop[i]) : SIZE_MAX;
+        if (at != SIZE_MAX) {
+            text.n = at;
+            *finish = AS_FINISH_STOP_TEXT;
+        }
+    }
+    const bool counts = be->tells_counts || rq->top_logprobs > 0;
+    if (counts && rq->max_tokens > 0 && text.n > (size_t)rq->max_tokens) {
+        text.n = (size_t)rq->max_tokens;
+        *finish = AS_FINISH_LENGTH;
+    }
+    return text;
+}
+
+/* Makes the job's own copy of what it will say. */
+static bool prepare_text(null_backend *be, null_job *job)
+{
+    if (job->text.p != NULL)
+        return true;
+    const as_json *reply = reply_for(be, job->request);
+    fill_template(be, job->request, text_or(reply, "text", AS_STR("")));
+    if (!as_finish_parse(&job->finish, text_or(reply, "finish", AS_STR("stop"))))
+        job->finish = AS_FINISH_STOP;
+    const as_str text = cut_text(be, job->request, as_buf_str(&be->reply), &job->finish);
+    const as_str reasoning = text_or(reply, "reasoning", (as_str){0});
+    char *copy = malloc(reasoning.n + text.n + 1);
+    if (copy == NULL)
+        return false;
+    if (reasoning.n != 0)
+        memcpy(copy, reasoning.p, reasoning.n);
+    memcpy(copy + reasoning.n, text.p, text.n);
+    job->reasoning = (as_str){copy, reasoning.n};
+    job->text = (as_str){copy + reasoning.n, text.n};
+    return true;
+}
+
+static void count(const null_backend *be, const null_job *job, const as_json *reply, as_response *r)
+{
+    const bool all = be->tells_counts || job->request->top_logprobs > 0;
+    const double n_prompt = all ? n_prompt_ids(job->request) : -1;
+    const double n_text = all ? (double)(job->text.n + job->reasoning.n) : -1;
+    r->prompt_tokens = (int64_t)number_or(reply, "prompt_tokens", n_prompt);
+    r->completion_tokens = (int64_t)number_or(reply, "completion_tokens", n_text);
+    if (all && job->reasoning.n != 0)
+        r->reasoning_tokens = (int64_t)job->reasoning.n;
+}
+
+static void answer(null_backend *be, null_job *job, as_response *r)
 {
     const as_request *rq = job->request;
     const as_json *reply = reply_for(be, rq);
@@ -141,7 +268,7 @@ static void answer(null_backend *be, const null_job *job, as_response *r)
     r->started_wall_ns = as_wall_ns() - (now - job->submitted_ns);
     r->total_ns = now - job->submitted_ns;
     r->queue_ns = 0;
-    if (be->is_cancelled) {
+    if (be->is_cancelled || job->is_cancelled) {
         r->finish = AS_FINISH_CANCELLED;
         return;
     }
@@ -153,14 +280,48 @@ static void answer(null_backend *be, const null_job *job, as_response *r)
         r->retry_after_ms = (int64_t)number_or(reply, "retry_after_ms", -1);
         return;
     }
-    fill_template(be, rq, text_or(reply, "text", AS_STR("")));
-    r->text = as_buf_str(&be->reply);
-    r->reasoning = text_or(reply, "reasoning", (as_str){0});
-    if (!as_finish_parse(&r->finish, text_or(reply, "finish", AS_STR("stop"))))
-        r->finish = AS_FINISH_STOP;
-    r->prompt_tokens = (int64_t)number_or(reply, "prompt_tokens", -1);
-    r->completion_tokens = (int64_t)number_or(reply, "completion_tokens", -1);
-    r->first_token_ns = r->total_ns;
+    if (rq->ask == AS_ASK_SCORE) {
+        score(be, rq, r);
+        return;
+    }
+    if (!prepare_text(be, job)) {
+        r->finish = AS_FINISH_ERROR;
+        r->error = AS_ERROR_SERVER;
+        r->message = AS_STR("out of memory");
+        return;
+    }
+    r->text = job->text;
+    r->reasoning = job->reasoning;
+    r->finish = job->finish;
+    count(be, job, reply, r);
+    if (rq->top_logprobs > 0)
+        add_logprobs(be, r, last_prompt_id(rq), NULL, r->text, (int)r->text.n);
+    r->first_token_ns = job->first_ns != 0 ? job->first_ns - job->submitted_ns : r->total_ns;
+}
+
+/* The next word, or byte by byte if its log-probability is told; true while there is more. */
+static bool send_piece(null_backend *be, null_job *job)
+{
+    const as_request *rq = job->request;
+    if (rq->on_delta == NULL || rq->ask != AS_ASK_GENERATE || be->is_cancelled ||
+        job->is_cancelled || fails_now(be, rq, reply_for(be, rq)) || !prepare_text(be, job))
+        return false;
+    const bool is_thinking = job->n_sent_reasoning < job->reasoning.n;
+    const as_str all = is_thinking ? job->reasoning : job->text;
+    size_t *sent = is_thinking ? &job->n_sent_reasoning : &job->n_sent_text;
+    if (*sent == all.n)
+        return false;
+    size_t n = 1;
+    while (*sent + n < all.n && all.p[*sent + n] != ' ')
+        n++;
+    const as_str piece = as_str_sub(all, *sent, *sent + n);
+    *sent += n;
+    if (job->first_ns == 0)
+        job->first_ns = as_now_ns();
+    const as_delta delta = {.text = is_thinking ? AS_STR("") : piece,
+                            .reasoning = is_thinking ? piece : AS_STR("")};
+    rq->on_delta(rq->delta_user, &delta);
+    return job->n_sent_reasoning < job->reasoning.n || job->n_sent_text < job->text.n;
 }
 
 static as_code null_submit(be_backend *base, const as_request *rq, as_err *err)
@@ -198,21 +359,74 @@ static as_code null_poll(be_backend *base, int wait_ms, be_done done, void *user
     int64_t wait_ns = (int64_t)wait_ms * 1000000;
     if (next_ns != INT64_MAX && next_ns - as_now_ns() < wait_ns)
         wait_ns = next_ns - as_now_ns();
-    if (!be->is_cancelled)
+    if (!be->is_cancelled && wait_ns > 0)
         as_sleep_ns(wait_ns);
     const int64_t now = as_now_ns();
     for (size_t i = 0; i < be->n_jobs;) {
-        if (be->jobs[i].due_ns > now && !be->is_cancelled) {
+        null_job *at = &be->jobs[i];
+        const bool is_over = be->is_cancelled || at->is_cancelled;
+        if (at->due_ns > now && !is_over) {
             i++;
             continue;
         }
-        const null_job job = be->jobs[i];
+        if (send_piece(be, at)) {
+            const double pause_ms = number_or(reply_for(be, at->request), "token_ms", 0);
+            at->due_ns = now + (int64_t)(pause_ms * 1e6);
+            continue; /* the same one again, if it is due */
+        }
+        null_job job = *at;
         be->jobs[i] = be->jobs[--be->n_jobs];
+        const size_t mark = as_arena_mark(&be->scratch);
         as_response r;
         answer(be, &job, &r);
         done(user, job.request, &r); /* may submit again: jobs may have moved */
+        as_arena_rewind(&be->scratch, mark);
+        free((char *)(uintptr_t)job.reasoning.p);
     }
     return AS_OK;
+}
+
+static void null_cancel_one(be_backend *base, uint64_t id)
+{
+    null_backend *be = (null_backend *)base;
+    for (size_t i = 0; i < be->n_jobs; i++)
+        if (be->jobs[i].request->job == id) {
+            be->jobs[i].is_cancelled = true;
+            be->jobs[i].due_ns = 0;
+        }
+}
+
+static as_code null_tokenize(be_backend *base, as_str text, bool is_prompt, int32_t **ids, int *n,
+                             as_arena *keep, as_err *err)
+{
+    (void)base;
+    if (text.n > INT32_MAX - 1)
+        return as_fail(err, AS_RANGE, "the text is too long");
+    *ids = as_new(keep, int32_t, text.n + 1);
+    if (*ids == NULL)
+        return as_nomem(err);
+    *n = 0;
+    if (is_prompt)
+        (*ids)[(*n)++] = AS_TOY_BOS;
+    for (size_t i = 0; i < text.n; i++)
+        (*ids)[(*n)++] = (unsigned char)text.p[i];
+    return AS_OK;
+}
+
+static as_code null_render(be_backend *base, const as_request *rq, as_str *prompt, as_arena *keep,
+                           as_err *err)
+{
+    (void)base;
+    as_buf text;
+    as_buf_init(&text, 0);
+    for (int i = 0; i < rq->n_messages; i++)
+        (void)as_buf_printf(&text, "<%.*s>%.*s\n", AS_ARG(rq->messages[i].role),
+                            AS_ARG(rq->messages[i].text));
+    (void)as_buf_add_z(&text, "<assistant>");
+    *prompt = as_arena_str(keep, as_buf_str(&text));
+    as_code c = as_buf_ok(&text, err);
+    as_buf_release(&text);
+    return c != AS_OK ? c : as_str_is_set(*prompt) ? AS_OK : as_nomem(err);
 }
 
 static void null_cancel(be_backend *base)
@@ -223,7 +437,8 @@ static void null_cancel(be_backend *base)
 static unsigned null_caps(const be_backend *base)
 {
     (void)base;
-    return BE_CAN_CHAT | BE_CAN_TEXT | BE_CAN_SEED;
+    return BE_CAN_CHAT | BE_CAN_TEXT | BE_CAN_SEED | BE_CAN_IDS | BE_CAN_LOGPROBS | BE_CAN_SCORE |
+           BE_CAN_TOKENIZE | BE_CAN_RENDER;
 }
 
 static const be_info *null_info(const be_backend *base)
@@ -239,6 +454,9 @@ static void null_close(be_backend *base)
     as_json_free(be->script);
     as_buf_release(&be->script_text);
     as_buf_release(&be->reply);
+    for (size_t i = 0; i < be->n_jobs; i++)
+        free((char *)(uintptr_t)be->jobs[i].reasoning.p);
+    as_arena_release(&be->scratch);
     free(be->jobs);
     free(be);
 }
@@ -306,6 +524,7 @@ static as_code null_open(be_backend **out, const be_config *config, as_err *err)
         return as_nomem(err);
     be->base.driver = &be_null;
     as_buf_init(&be->reply, 0);
+    as_arena_init(&be->scratch, 0);
     const as_code c = load_script(be, config->name, err);
     if (c != AS_OK) {
         (void)as_wrap(err, "null:%.*s", AS_ARG(config->name));
@@ -315,6 +534,7 @@ static as_code null_open(be_backend **out, const be_config *config, as_err *err)
     const as_sha256 h = as_sha256_of(as_buf_str(&be->script_text));
     as_sha256_hex(be->sha, &h);
     be->seed = (uint64_t)number_or(be->script, "seed", 0);
+    (void)as_json_bool(as_json_get(be->script, "counts"), &be->tells_counts);
     be->info = (be_info){
         .model_name = AS_STR("null"),
         .sha256 = as_str_of(be->sha),
@@ -341,4 +561,7 @@ const be_driver be_null = {
     .submit = null_submit,
     .poll = null_poll,
     .cancel = null_cancel,
+    .cancel_one = null_cancel_one,
+    .tokenize = null_tokenize,
+    .render = null_render,
 };

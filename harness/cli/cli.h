@@ -42,7 +42,8 @@ typedef struct cli_env {
     as_arena *keep;                       /* lives as long as the program */
     const char *(*env)(const char *name); /* the environment, for the keys of servers */
     const volatile sig_atomic_t *cancel;
-    int argc; /* the whole command line, for provenance */
+    const char *(*variable)(const char *name); /* of the environment; NULL: not set */
+    int argc;                                  /* the whole command line, for provenance */
     char **argv;
 } cli_env;
 
@@ -100,10 +101,16 @@ int cmd_run(cli_env *env, int argc, char **argv);
 int cmd_score(cli_env *env, int argc, char **argv);
 int cmd_ls(cli_env *env, int argc, char **argv);
 int cmd_show(cli_env *env, int argc, char **argv);
+int cmd_rate(cli_env *env, int argc, char **argv);
 int cmd_report(cli_env *env, int argc, char **argv);
 int cmd_db(cli_env *env, int argc, char **argv);
 int cmd_data(cli_env *env, int argc, char **argv);
 int cmd_model(cli_env *env, int argc, char **argv);
+int cmd_loglikelihood(cli_env *env, int argc, char **argv);
+int cmd_mock(cli_env *env, int argc, char **argv);
+int cmd_serve(cli_env *env, int argc, char **argv);
+int cmd_grade(cli_env *env, int argc, char **argv);
+int cmd_exec(cli_env *env, int argc, char **argv);
 int cmd_doctor(cli_env *env, int argc, char **argv);
 
 #endif

@@ -35,8 +35,10 @@ int cmd_db(cli_env *env, int argc, char **argv)
          .help = "export: leave out clocks, durations, memory and command lines, to compare"},
     };
     cli_args a = {.usage = "assay db check | export [--without-times] [--db FILE]",
-                  .about = "check: integrity, references, and that every answer has its score.\n"
-                           "export: every row as a JSON object, one a line.",
+                  .about =
+                      "check: integrity, references, and that every answer has its score; a file "
+                      "of an older\nprogram is brought up to date.\n"
+                      "export: every row as a JSON object, one a line.",
                   .flags = flags,
                   .n_flags = sizeof flags / sizeof flags[0],
                   .min_rest = 1,
@@ -53,6 +55,8 @@ int cmd_db(cli_env *env, int argc, char **argv)
     const char *path = NULL;
     db_store *db = NULL;
     as_code c = cli_open_db(&db, &path, db_flag, DB_READ, env, &err);
+    if (c == AS_UNSUPPORTED && is_check) /* an older schema: writing brings it up to date */
+        c = cli_open_db(&db, &path, db_flag, DB_WRITE, env, &err);
     if (c == AS_OK)
         c = is_check ? check(db, path, &err)
                      : db_export(db, without_times, write_line, stdout, &err);

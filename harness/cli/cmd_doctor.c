@@ -10,6 +10,7 @@
 #include "base/proc.h"
 #include "cli/cli.h"
 #include "datasets/dataset.h"
+#include "scorers/sandbox/sandbox.h"
 
 static void line(as_buf *b, const char *what, const char *fmt, ...) AS_PRINTF(3, 4);
 
@@ -89,6 +90,20 @@ static void put_tools(as_buf *b)
     as_buf_release(&out);
 }
 
+static void put_sandbox(as_buf *b, const cli_env *env)
+{
+    sb_machine m;
+    sb_probe(&m, &(sb_pool_options){0}, env->keep);
+    line(b, "sandbox", "%s%.*s", m.can_box ? "" : "none: ", AS_ARG(m.sandbox));
+    if (!m.can_box)
+        return;
+    line(b, "  namespaces", "%.*s; system-call filter", AS_ARG(m.namespaces));
+    line(b, "  cgroups", "%.*s", AS_ARG(m.cgroups));
+    line(b, "  id map", "%.*s", AS_ARG(m.id_maps));
+    line(b, "  python", "%.*s", AS_ARG(m.python));
+    line(b, "  c++", "%.*s", AS_ARG(m.cpp));
+}
+
 static void put_folders(as_buf *b, const cli_env *env)
 {
     ds_info *infos = NULL;
@@ -116,6 +131,7 @@ int cmd_doctor(cli_env *env, int argc, char **argv)
     put_machine(&b, env);
     put_timing(&b);
     put_tools(&b);
+    put_sandbox(&b, env);
     put_folders(&b, env);
     as_err err = {0};
     const as_code c = cli_print(as_buf_str(&b), &err);

@@ -3,37 +3,31 @@
 
 #include "base/io.h"
 #include "base/json.h"
+#include "cli/backend_flags.h"
 #include "cli/cli.h"
 #include "cli/output.h"
 #include "cli/progress.h"
 #include "run/run.h"
 #include "store/query.h"
 
-enum { DEFAULT_J_ENGINE = 4, DEFAULT_J_RECORDED = 256, DEFAULT_J = 16, MAX_J = 4096 };
+enum {
+    DEFAULT_J_ENGINE = 4,
+    DEFAULT_J_RECORDED = 256,
+    DEFAULT_J = 16,
+    MAX_J = 4096,
+    FIRST_J_SERVER = 4,
+    MAX_J_SERVER = 256
+};
 
 /* The flags of the command, as typed. */
 typedef struct run_flags {
-    const char *model, *limit, *connections, *db, *format, *config, *think;
-    cli_list suites, sample_ids, model_options, base_urls;
+    cli_backend_flags backend;
+    const char *limit, *connections, *db, *format, *config, *think, *preflight;
+    cli_list suites, sample_ids;
     int64_t repeats, num_fewshot, max_tokens, reasoning_tokens, seed, max_tries, retry_ms, top_k;
-    int64_t threads;
     double temperature, top_p, min_p, fail_on_error;
-    bool dry_run, fresh, quiet, show_prompt;
+    bool dry_run, fresh, quiet, show_prompt, preflight_only;
 } run_flags;
-
-static as_code parse_model_options(const run_flags *f, be_option **out, as_arena *keep, as_err *err)
-{
-    *out = as_new(keep, be_option, f->model_options.n);
-    if (*out == NULL)
-        return as_nomem(err);
-    for (int i = 0; i < f->model_options.n; i++) {
-        be_option *o = &(*out)[i];
-        if (!as_str_cut(f->model_options.item[i], '=', &o->key, &o->value))
-            return as_fail(err, AS_RANGE, "-M %.*s: want key=value",
-                           AS_ARG(f->model_options.item[i]));
-    }
-    return AS_OK;
-}
 
 /* "smoke" stands for all smoke suites. */
 static as_code expand_suites(const run_flags *f, as_str **out, int *n, as_arena *keep, as_err *err)
@@ -67,18 +61,27 @@ static as_code parse_think(as_think *out, const char *text, as_err *err)
     return text == NULL ? AS_OK : as_fail(err, AS_RANGE, "--think %s: want on, off or auto", text);
 }
 
-static as_code parse_connections(int *out, const char *text, const be_driver *driver, as_err *err)
+/* auto on a server: begins with the slots it tells of, then goes by what it gets done. */
+static as_code parse_connections(run_options *o, const char *text, as_err *err)
 {
+    const be_driver *driver = o->backend->driver;
+    const int slots = driver->info(o->backend)->max_concurrency;
     int64_t n = 0;
-    if (text == NULL || strcmp(text, "auto") == 0) {
-        *out = strcmp(driver->scheme, "engine") == 0   ? DEFAULT_J_ENGINE
-               : strcmp(driver->scheme, "replay") == 0 ? DEFAULT_J_RECORDED
-                                                       : DEFAULT_J;
+    if (text != NULL && strcmp(text, "auto") != 0) {
+        if (!as_parse_i64(as_str_of(text), 1, MAX_J, &n))
+            return as_fail(err, AS_RANGE, "-j %s: want a number from 1 to %d, or auto", text,
+                           MAX_J);
+        o->concurrency = (int)n;
         return AS_OK;
     }
-    if (!as_parse_i64(as_str_of(text), 1, MAX_J, &n))
-        return as_fail(err, AS_RANGE, "-j %s: want a number from 1 to %d, or auto", text, MAX_J);
-    *out = (int)n;
+    if (!driver->is_in_process) {
+        o->concurrency = slots <= 0 ? FIRST_J_SERVER : slots < MAX_J_SERVER ? slots : MAX_J_SERVER;
+        o->max_concurrency = MAX_J_SERVER;
+        return AS_OK;
+    }
+    o->concurrency = strcmp(driver->scheme, "engine") == 0   ? DEFAULT_J_ENGINE
+                     : strcmp(driver->scheme, "replay") == 0 ? DEFAULT_J_RECORDED
+                                                             : DEFAULT_J;
     return AS_OK;
 }
 
@@ -91,7 +94,7 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         .scorers = cli_scorers,
         .backend = be,
         .model_spec = model->spec,
-        .n_model_options = f->model_options.n,
+        .n_model_options = f->backend.options.n,
         .data_root = env->data_dir,
         .sample_ids = f->sample_ids.item,
         .n_sample_ids = f->sample_ids.n,
@@ -103,36 +106,18 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         .seed = f->seed,
         .max_tries = (int)f->max_tries,
         .retry_ms = f->retry_ms,
+        .scoring = {.cache_dir = env->cache_dir, .log = &env->log},
         .log = &env->log,
     };
     be_option *options = NULL;
-    AS_TRY(parse_model_options(f, &options, env->keep, err));
+    AS_TRY(cli_backend_options(&options, &f->backend, env->keep, err));
     o->model_options = options;
     AS_TRY(expand_suites(f, &names, &o->n_suite_names, env->keep, err));
     o->suite_names = names;
     if (f->limit != NULL)
         AS_TRY(run_limit_parse(&o->limit, as_str_of(f->limit), err));
     AS_TRY(parse_think(&o->think, f->think, err));
-    return parse_connections(&o->concurrency, f->connections, model->driver, err);
-}
-
-static as_code open_backend(be_backend **out, const run_flags *f, const cli_model *model,
-                            cli_env *env, as_err *err)
-{
-    be_option *options = NULL;
-    AS_TRY(parse_model_options(f, &options, env->keep, err));
-    const be_config config = {
-        .name = model->name,
-        .cache_dir = as_str_of(env->cache_dir),
-        .base_urls = f->base_urls.item,
-        .n_base_urls = f->base_urls.n,
-        .env = env->env,
-        .options = options,
-        .n_options = f->model_options.n,
-        .n_threads = (int)f->threads,
-        .log = &env->log,
-    };
-    return model->driver->open(out, &config, err);
+    return parse_connections(o, f->connections, err);
 }
 
 static void warn_of_unknown(const run_plan *plan, const cli_env *env)
@@ -247,11 +232,91 @@ static as_code print_prompts(const run_plan *plan, as_err *err)
     return c;
 }
 
+/* ---- checks before the run ----------------------------------------------------------------------
+ */
+
+static as_code wants_preflight(const run_flags *f, const run_plan *plan, bool *out, as_err *err)
+{
+    *out = run_preflight_is_due(plan);
+    if (f->preflight == NULL || strcmp(f->preflight, "auto") == 0)
+        return AS_OK;
+    *out = strcmp(f->preflight, "on") == 0;
+    if (!*out && strcmp(f->preflight, "off") != 0)
+        return as_fail(err, AS_RANGE, "--preflight %s: want on, off or auto", f->preflight);
+    return AS_OK;
+}
+
+typedef struct checks {
+    run_findings found;
+    bool is_prepared; /* the backend */
+} checks;
+
+static as_code preflight(const run_plan *plan, const run_flags *f, checks *out, cli_env *env,
+                         as_err *err)
+{
+    *out = (checks){0};
+    AS_TRY(wants_preflight(f, plan, &out->is_prepared, err));
+    if (!out->is_prepared)
+        return AS_OK;
+    AS_TRY(run_prepare(plan, err));
+    AS_TRY(run_preflight(plan, env->cancel, &out->found, env->keep, err));
+    for (int i = 0; i < out->found.n; i++)
+        if (out->found.of[i].level == RUN_WARN)
+            as_log_line(&env->log, AS_LOG_WARN, "%.*s", AS_ARG(out->found.of[i].text));
+    return AS_OK;
+}
+
+/* --preflight-only: the findings are the result. */
+static as_code print_preflight(const run_plan *plan, cli_format format, cli_env *env, as_err *err)
+{
+    run_findings found;
+    AS_TRY(run_prepare(plan, err));
+    AS_TRY(run_preflight(plan, env->cancel, &found, env->keep, err));
+    as_buf b;
+    as_buf_init(&b, 0);
+    as_jw w;
+    as_jw_init(&w, &b);
+    const bool is_json = format == CLI_JSON || format == CLI_JSONL;
+    if (is_json)
+        as_jw_begin_array(&w);
+    for (int i = 0; i < found.n; i++) {
+        const run_finding *g = &found.of[i];
+        if (!is_json) {
+            (void)as_buf_printf(&b, "%-4s  %-10s  %.*s\n", run_level_name(g->level), g->kind,
+                                AS_ARG(g->text));
+            continue;
+        }
+        as_jw_begin_object(&w);
+        as_jw_key(&w, "level");
+        as_jw_z(&w, run_level_name(g->level));
+        as_jw_key(&w, "kind");
+        as_jw_z(&w, g->kind);
+        as_jw_key(&w, "text");
+        as_jw_str(&w, g->text);
+        as_jw_end_object(&w);
+    }
+    if (is_json) {
+        as_jw_end_array(&w);
+        (void)as_buf_add_byte(&b, '\n');
+    } else if (found.n == 0) {
+        (void)as_buf_add_z(&b, "nothing found\n");
+    }
+    const as_code c = cli_print(as_buf_str(&b), err);
+    as_buf_release(&b);
+    return c;
+}
+
 /* ---- the run ------------------------------------------------------------------------------------
  */
 
-static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db, cli_env *env,
-                         run_outcome *out, as_err *err)
+static void tell_memory(const be_info *info)
+{
+    if (info->memory.n != 0)
+        (void)fprintf(stderr, "assay: memory: %.*s\n", AS_ARG(info->memory));
+}
+
+static as_code carry_out(const run_plan *plan, const run_flags *f, const checks *done, db_store *db,
+                         cli_env *env, run_outcome *out, as_err *err)
 {
     cli_progress progress;
     cli_progress_init(&progress, f->quiet);
@@ -264,6 +329,10 @@ static as_code carry_out(const run_plan *plan, const run_flags *f, db_store *db,
         .cancel = env->cancel,
         .tick = cli_progress_tick,
         .tick_user = &progress,
+        .ready = f->quiet ? NULL : tell_memory,
+        .findings = done->found.of,
+        .n_findings = done->found.n,
+        .is_prepared = done->is_prepared,
     };
     return run_execute(plan, &how, out, err);
 }
@@ -272,12 +341,16 @@ static int exit_code(const run_outcome *out, double tolerated)
 {
     if (out->is_interrupted)
         return CLI_INTERRUPTED;
+    if (out->is_paused)
+        return CLI_INCOMPLETE;
     const double share = out->n_planned > 0 ? (double)out->n_errors / (double)out->n_planned : 0;
     return out->n_done < out->n_planned || share > tolerated ? CLI_INCOMPLETE : CLI_OK;
 }
 
 static void tell_outcome(const run_outcome *out, const run_flags *f)
 {
+    if (out->is_paused)
+        (void)fprintf(stderr, "assay: %s\n", out->pause_words.text);
     if (f->quiet)
         return;
     if (out->was_complete)
@@ -304,10 +377,12 @@ static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format
             env->keep, "%.*s", (int)(strlen(db_path) - strlen(as_path_base(db_path))), db_path);
         AS_TRY(as_make_dirs(dir.p, err));
     }
+    checks done;
+    AS_TRY(preflight(plan, f, &done, env, err));
     db_store *db = NULL;
     AS_TRY(db_open(&db, db_path, DB_CREATE, &env->log, err));
     run_outcome out;
-    as_code c = carry_out(plan, f, db, env, &out, err);
+    as_code c = carry_out(plan, f, &done, db, env, &out, err);
     if (c == AS_OK) {
         tell_outcome(&out, f);
         *code = exit_code(&out, f->fail_on_error);
@@ -321,13 +396,12 @@ static as_code run_all(const run_flags *f, cli_env *env, int *code, as_err *err)
 {
     cli_format format;
     AS_TRY(cli_format_parse(&format, f->format, err));
-    if (f->model == NULL || f->suites.n == 0)
+    if (f->backend.model == NULL || f->suites.n == 0)
         return as_fail(err, AS_RANGE,
                        "usage: assay run -m MODEL -t SUITES; `assay run --help` lists the flags");
     cli_model model;
-    AS_TRY(cli_model_parse(&model, f->model, env, err));
     be_backend *be = NULL;
-    AS_TRY(open_backend(&be, f, &model, env, err));
+    AS_TRY(cli_backend_open(&be, &model, &f->backend, env, err));
     run_options options;
     run_plan plan;
     as_code c = fill_options(&options, f, &model, be, env, err);
@@ -339,6 +413,8 @@ static as_code run_all(const run_flags *f, cli_env *env, int *code, as_err *err)
             c = print_prompts(&plan, err);
         else if (f->dry_run)
             c = print_plan(&plan, f, f->db != NULL ? f->db : env->db_path, env, err);
+        else if (f->preflight_only)
+            c = print_preflight(&plan, format, env, err);
         else
             c = run_on_store(&plan, f, format, env, code, err);
     }
@@ -354,21 +430,11 @@ int cmd_run(cli_env *env, int argc, char **argv)
         .temperature = (double)NAN,
         .top_p = (double)NAN,
         .min_p = (double)NAN,
-        .max_tries = 4,
-        .retry_ms = 500,
+        .max_tries = 5,
+        .retry_ms = 1000,
     };
     cli_flag flags[] = {
-        {.name = "model",
-         .letter = 'm',
-         .kind = CLI_TEXT,
-         .value = &f.model,
-         .shown = "MODEL",
-         .help = "GGUF file, fetched model, or scheme:name (`assay ls backends`)"},
-        {.name = "base-url",
-         .kind = CLI_LIST,
-         .value = &f.base_urls,
-         .shown = "URL",
-         .help = "where the server is; several share the requests of the run"},
+        CLI_BACKEND_FLAGS(&f.backend),
         {.name = "tasks",
          .letter = 't',
          .kind = CLI_LIST,
@@ -451,20 +517,6 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .help = "each request's own seed derives from it (default 0)",
          .min = 0,
          .max = INT64_MAX},
-        {.name = "model-option",
-         .letter = 'M',
-         .kind = CLI_LIST,
-         .value = &f.model_options,
-         .shown = "KEY=VALUE",
-         .help = "for the backend: engine has precision=auto|f32, ctx=N, lora=ADAPTER[:SCALE]; "
-                 "servers profile=, key_env=, rpm=, timeout= …"},
-        {.name = "threads",
-         .kind = CLI_INT,
-         .value = &f.threads,
-         .shown = "N",
-         .help = "compute threads of the engine (default: one per core)",
-         .min = 1,
-         .max = 1024},
         {.name = "db",
          .kind = CLI_TEXT,
          .value = &f.db,
@@ -478,6 +530,15 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .kind = CLI_BOOL,
          .value = &f.show_prompt,
          .help = "print the first prompt of each suite; ask nothing"},
+        {.name = "preflight",
+         .kind = CLI_TEXT,
+         .value = &f.preflight,
+         .shown = "on|off|auto",
+         .help = "check thinking, seeds, window and template first (auto: on servers)"},
+        {.name = "preflight-only",
+         .kind = CLI_BOOL,
+         .value = &f.preflight_only,
+         .help = "print what these checks find; ask nothing else"},
         {.name = "new-run",
          .kind = CLI_BOOL,
          .value = &f.fresh,
@@ -487,14 +548,14 @@ int cmd_run(cli_env *env, int argc, char **argv)
          .kind = CLI_INT,
          .value = &f.max_tries,
          .shown = "N",
-         .help = "tries per request that fails for a passing reason (default 4)",
+         .help = "tries per request that fails for a passing reason (default 5)",
          .min = 1,
          .max = 100},
         {.name = "retry-ms",
          .kind = CLI_INT,
          .value = &f.retry_ms,
          .shown = "MS",
-         .help = "first pause before another try, doubling (default 500)",
+         .help = "first pause before another try, doubling (default 1000)",
          .min = 0,
          .max = 600000},
         {.name = "fail-on-error",

@@ -13,6 +13,8 @@ typedef struct rescore {
     db_store *db;
     const db_task_row *task;
     const sc_scorer *scorer;
+    void *session;
+    const su_task *loaded;   /* today's dataset: tests are not stored */
     const as_result *before; /* [n] earlier verdicts, in the same order */
     size_t n, at;
     int64_t n_changed;
@@ -55,13 +57,25 @@ static as_code print_change(const rescore *r, const as_result *old, const as_sco
     return c;
 }
 
+/* Only programs have tests; their items are few enough for a plain search. */
+static const as_tests *find_tests(const su_task *task, as_str id)
+{
+    for (size_t i = 0; i < task->n_samples; i++)
+        if (as_str_eq(task->samples[i].id, id))
+            return task->samples[i].tests;
+    return NULL;
+}
+
 static as_code judge_again(void *user, size_t position, int repeat, const as_sample *sample,
                            const as_response *response, as_err *err)
 {
     rescore *r = user;
     as_arena_rewind(&r->scratch, 0);
     as_score score;
-    AS_TRY(sc_judge(r->scorer, sample, response, &score, &r->scratch, err));
+    as_sample whole = *sample;
+    if (r->scorer->open != NULL)
+        whole.tests = find_tests(r->loaded, sample->id);
+    AS_TRY(sc_judge_in(r->scorer, r->session, &whole, response, &score, &r->scratch, err));
     const as_result *old = r->at < r->n ? &r->before[r->at++] : NULL;
     if (old != NULL && !same_score(&old->score, &score)) {
         r->n_changed++;
@@ -79,7 +93,7 @@ static as_code find_protocol(const db_task_row *task, const su_suite **suite,
         as_arena_printf(keep, "%.*s:%.*s", AS_ARG(task->suite), AS_ARG(task->protocol));
     if (!as_str_is_set(name))
         return as_nomem(err);
-    return su_find(cli_suites, name, suite, protocol, err);
+    return su_find(cli_suites, name, suite, protocol, keep, err);
 }
 
 static as_code score_task(db_store *db, const db_task_row *task, bool want_diff, cli_env *env,
@@ -92,21 +106,25 @@ static as_code score_task(db_store *db, const db_task_row *task, bool want_diff,
     r.scorer = sc_find(cli_scorers, protocol->scorer);
     if (r.scorer == NULL)
         return as_fail(err, AS_BUG, "%s: unknown scorer %s", suite->name, protocol->scorer);
+    su_task loaded;
+    const su_load_options load = {.data_root = env->data_dir};
+    AS_TRY(suite->load(&loaded, suite, protocol, &load, env->keep, err));
+    r.loaded = &loaded;
+    const sc_options scoring = {.cache_dir = env->cache_dir, .log = &env->log};
     as_result *before = NULL;
     AS_TRY(db_results(db, task->id, 0, &before, &r.n, env->keep, err));
+    if (r.scorer->open != NULL)
+        AS_TRY(r.scorer->open(&r.session, &scoring, err));
     r.before = before;
     as_arena_init(&r.scratch, 0);
     as_code c = db_each_attempt(db, task->id, judge_again, &r, err);
     as_arena_release(&r.scratch);
+    if (r.session != NULL)
+        r.scorer->close(r.session);
     if (c == AS_OK)
         c = db_flush(db, err);
-    if (c == AS_OK) {
-        su_task summed;
-        const su_load_options load = {.data_root = env->data_dir};
-        c = suite->load(&summed, suite, protocol, &load, env->keep, err);
-        if (c == AS_OK)
-            c = run_summarise(db, &summed, task->id, r.scorer->name, r.scorer->version, err);
-    }
+    if (c == AS_OK)
+        c = run_summarise(db, &loaded, task->id, r.scorer->name, r.scorer->version, err);
     *n_changed += r.n_changed;
     return c;
 }

@@ -49,6 +49,11 @@ static const char *xdg_dir(as_arena *keep, const char *variable, const char *fal
     return as_arena_printf(keep, "%s/%s/assay", home != NULL ? home : "/tmp", fallback).p;
 }
 
+static const char *variable(const char *name)
+{
+    return getenv(name);
+}
+
 static void set_paths(cli_env *env)
 {
     as_arena *keep = env->keep;
@@ -104,6 +109,7 @@ int main(int argc, char **argv)
         .keep = &keep,
         .env = environment,
         .cancel = &interrupted,
+        .variable = variable,
         .argc = argc,
         .argv = argv,
     };

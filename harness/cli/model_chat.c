@@ -238,6 +238,16 @@ int model_chat(cli_env *env, int argc, char **argv)
          .value = &t.engine.precision,
          .shown = "f32|auto",
          .help = "default auto"},
+        {.name = "lora",
+         .kind = CLI_TEXT,
+         .value = &t.engine.lora,
+         .shown = "ADAPTER[:SCALE]",
+         .help = "a LoRA adapter: GGUF file or PEFT folder; scale 1 unless given"},
+        {.name = "kv",
+         .kind = CLI_TEXT,
+         .value = &t.engine.kv,
+         .shown = "f32|f16|q8_0",
+         .help = "how keys and values are kept (default: f16, with f32 precision f32)"},
     };
     cli_args a = {.usage = "assay model chat MODEL [flags]",
                   .about = "A conversation on the terminal: a line, a reply, until the end of "

@@ -66,25 +66,16 @@ as_code cli_engine_restart(cli_engine *e, as_err *err)
 as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_hidden,
                         const cli_env *env, as_err *err)
 {
-    g4_precision precision = G4_AUTO;
-    if (e->precision != NULL && strcmp(e->precision, "f32") == 0)
-        precision = G4_F32;
-    else if (e->precision != NULL && strcmp(e->precision, "auto") != 0)
-        return as_fail(err, AS_RANGE, "--precision %s: want f32 or auto", e->precision);
+    g4_session_options options;
+    AS_TRY(cli_engine_options(&options, e, err));
     const g4_model_options model_options = {.log = &env->log};
     if (e->model == NULL) {
         const char *path = NULL;
         AS_TRY(cli_model_file(&path, model, env, err));
         AS_TRY(g4_model_open(&e->model, path, &model_options, err));
     }
-    const g4_session_options options = {
-        .precision = precision,
-        .n_ctx = n_ctx,
-        .n_seqs = 1,
-        .n_batch = CLI_ROWS,
-        .n_threads = (int)e->threads,
-        .keep_hidden = keep_hidden,
-    };
+    options.n_ctx = n_ctx;
+    options.keep_hidden = keep_hidden;
     AS_TRY(open_adapter(e, env, err));
     AS_TRY(g4_session_open(&e->session, e->model, &options, err));
     AS_TRY(g4_seq_new(e->session, &e->seq, err));
@@ -105,10 +96,27 @@ void cli_engine_close(cli_engine *e)
 typedef enum want { WANT_NONE, WANT_LAST, WANT_ALL } want;
 typedef as_code (*rows_fn)(void *user, const g4_result *result, int first, int n, as_err *err);
 
+/* The plan is told once the input is known to be good, before the first row is computed. */
+static as_code begin(cli_engine *e, const int32_t *ids, int n, as_err *err)
+{
+    const int n_vocab = g4_model_info(e->model)->n_vocab;
+    for (int i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= n_vocab)
+            return as_fail(err, AS_RANGE, "id %d of the input is %d, want 0 to %d", i, (int)ids[i],
+                           n_vocab - 1);
+    if (!e->has_told_memory) {
+        const g4_memory memory = g4_session_memory(e->session);
+        cli_tell_memory(&memory);
+    }
+    e->has_told_memory = true;
+    return AS_OK;
+}
+
 static as_code feed(cli_engine *e, const int32_t *ids, int n, int32_t first_position, want w,
                     rows_fn fn, void *user, as_err *err)
 {
     g4_row rows[CLI_ROWS];
+    AS_TRY(begin(e, ids, n, err));
     for (int at = 0; at < n; at += CLI_ROWS) {
         const int k = n - at < CLI_ROWS ? n - at : CLI_ROWS;
         for (int i = 0; i < k; i++)
@@ -126,13 +134,25 @@ static as_code feed(cli_engine *e, const int32_t *ids, int n, int32_t first_posi
     return AS_OK;
 }
 
-/* The flags --precision, --lora and --threads. */
+/* The flags --precision, --kv, --memory, --lora and --threads. */
 #define ENGINE_FLAGS(e)                                                                            \
     {.name = "precision",                                                                          \
      .kind = CLI_TEXT,                                                                             \
      .value = &(e).precision,                                                                      \
      .shown = "f32|auto",                                                                          \
      .help = "f32: exact reference; auto: may round activations to 8 bits (default)"},             \
+        {.name = "kv",                                                                             \
+         .kind = CLI_TEXT,                                                                         \
+         .value = &(e).kv,                                                                         \
+         .shown = "f32|f16|q8_0",                                                                  \
+         .help = "how keys and values are kept (default: f32 with --precision f32, else f16)"},    \
+        {.name = "memory",                                                                         \
+         .kind = CLI_INT,                                                                          \
+         .value = &(e).memory,                                                                     \
+         .shown = "BYTES",                                                                         \
+         .help = "cache and buffers may take so much (default: what is available)",                \
+         .min = 1,                                                                                 \
+         .max = INT64_MAX},                                                                        \
         {.name = "lora",                                                                           \
          .kind = CLI_TEXT,                                                                         \
          .value = &(e).lora,                                                                       \
@@ -431,6 +451,7 @@ int model_perplexity(cli_env *env, int argc, char **argv)
 
 typedef struct generation {
     int64_t n;
+    const char *load_state, *save_state; /* files or NULL */
     bool ignore_eos;
     g4_sampling sampling;
     int32_t *ids; /* [n] */
@@ -463,7 +484,18 @@ static as_code generate(cli_engine *e, const int32_t *prompt, int n_prompt, gene
     if (sampler == NULL)
         return as_nomem(err);
     g4_result r = {0};
-    as_code c = feed(e, prompt, n_prompt, 0, WANT_LAST, keep_result, &r, err);
+    int n_held = 0; /* ids that the sequence holds already */
+    as_code c = AS_OK;
+    if (g->load_state != NULL)
+        c = cli_state_load(e, g->load_state, prompt, n_prompt, &n_held, err);
+    if (c == AS_OK && g->save_state != NULL && n_prompt - 1 > n_held) {
+        c = feed(e, prompt + n_held, n_prompt - 1 - n_held, n_held, WANT_NONE, NULL, NULL, err);
+        n_held = n_prompt - 1;
+    }
+    if (c == AS_OK && g->save_state != NULL)
+        c = cli_state_save(e, g->save_state, prompt, n_held, err);
+    if (c == AS_OK)
+        c = feed(e, prompt + n_held, n_prompt - n_held, n_held, WANT_LAST, keep_result, &r, err);
     g->finish = "length";
     while (c == AS_OK && g->n_ids < g->n) {
         const int32_t id = g4_sample(sampler, r.logits, info->n_vocab, NULL);
@@ -649,6 +681,16 @@ int model_generate(cli_env *env, int argc, char **argv)
          .min = 1,
          .max = 1 << 20,
          .alias = "max-tokens"},
+        {.name = "save-state",
+         .kind = CLI_TEXT,
+         .value = &g.save_state,
+         .shown = "FILE",
+         .help = "keep what the prompt without its last id left in the cache, for --load-state"},
+        {.name = "load-state",
+         .kind = CLI_TEXT,
+         .value = &g.load_state,
+         .shown = "FILE",
+         .help = "do not compute that part again: the prompt must begin with the saved ids"},
         {.name = "ignore-eos",
          .kind = CLI_BOOL,
          .value = &g.ignore_eos,

@@ -1,4 +1,5 @@
 /* model_files.c — assay model convert|quantize: model files from model files. */
+#include "base/io.h"
 #include "base/json.h"
 #include "base/time.h"
 #include "cli/cmd_model.h"
@@ -31,6 +32,14 @@ static as_code print_done(const char *path, int64_t start_ns, as_err *err)
     return c;
 }
 
+/* Hours of somebody's work may be in a model file: none is replaced. */
+static as_code check_target(const char *path, as_err *err)
+{
+    if (!as_file_exists(path) && !as_is_dir(path))
+        return AS_OK;
+    return as_fail(err, AS_RANGE, "%s: exists already; remove it or choose another name", path);
+}
+
 int model_convert(cli_env *env, int argc, char **argv)
 {
     const char *name = NULL;
@@ -55,7 +64,9 @@ int model_convert(cli_env *env, int argc, char **argv)
     as_err err = {0};
     const int64_t start = as_now_ns();
     const g4_convert_options options = {.name = as_str_of(name)};
-    as_code c = g4_convert(a.rest[0], a.rest[1], &options, &err);
+    as_code c = check_target(a.rest[1], &err);
+    if (c == AS_OK)
+        c = g4_convert(a.rest[0], a.rest[1], &options, &err);
     if (c == AS_OK)
         c = print_done(a.rest[1], start, &err);
     return c == AS_OK ? CLI_OK : cli_fail(&err);
@@ -87,7 +98,9 @@ int model_quantize(cli_env *env, int argc, char **argv)
         return code;
     as_err err = {0};
     const int64_t start = as_now_ns();
-    as_code c = g4_quantize(a.rest[0], a.rest[1], a.rest[2], (int)threads, &err);
+    as_code c = check_target(a.rest[1], &err);
+    if (c == AS_OK)
+        c = g4_quantize(a.rest[0], a.rest[1], a.rest[2], (int)threads, &err);
     if (c == AS_OK)
         c = print_done(a.rest[1], start, &err);
     return c == AS_OK ? CLI_OK : cli_fail(&err);

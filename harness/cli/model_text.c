@@ -164,9 +164,9 @@ int model_detokenize(cli_env *env, int argc, char **argv)
                         "that is not UTF-8\nalso as \"text_hex\".");
 }
 
+/* Members of the object that is open. */
 static void put_info(as_jw *w, const g4_info *i, const char *path)
 {
-    as_jw_begin_object(w);
     as_jw_key(w, "file");
     as_jw_z(w, path);
     as_jw_key(w, "architecture");
@@ -217,10 +217,28 @@ static void put_info(as_jw *w, const g4_info *i, const char *path)
     } else {
         as_jw_null(w);
     }
-    as_jw_end_object(w);
 }
 
-/* The same object as lines "key  value" for people. */
+static void print_member(as_buf *b, as_str group, const as_json *m)
+{
+    as_str s;
+    as_buf key;
+    as_buf_init(&key, 0);
+    (void)as_buf_printf(&key, "%.*s%s%.*s", AS_ARG(group), group.n != 0 ? "." : "",
+                        AS_ARG(as_json_key(m)));
+    (void)as_buf_printf(b, "%-31s ", as_buf_str(&key).p);
+    as_buf_release(&key);
+    if (as_json_str(m, &s)) {
+        (void)as_buf_add(b, s);
+    } else {
+        as_jw w;
+        as_jw_init(&w, b);
+        as_jw_node(&w, m);
+    }
+    (void)as_buf_add_byte(b, '\n');
+}
+
+/* The same object as lines "key  value" for people; members of "memory" as "memory.key". */
 static as_code print_as_text(as_str json, as_err *err)
 {
     as_json *tree = NULL;
@@ -228,16 +246,11 @@ static as_code print_as_text(as_str json, as_err *err)
     as_buf b;
     as_buf_init(&b, 0);
     for (const as_json *m = as_json_first(tree); m != NULL; m = as_json_next(m)) {
-        as_str s;
-        (void)as_buf_printf(&b, "%-21.*s ", AS_ARG(as_json_key(m)));
-        if (as_json_str(m, &s)) {
-            (void)as_buf_add(&b, s);
-        } else {
-            as_jw w;
-            as_jw_init(&w, &b);
-            as_jw_node(&w, m);
-        }
-        (void)as_buf_add_byte(&b, '\n');
+        if (as_json_type(m) != AS_JSON_OBJECT)
+            print_member(&b, (as_str){0}, m);
+        else
+            for (const as_json *k = as_json_first(m); k != NULL; k = as_json_next(k))
+                print_member(&b, as_json_key(m), k);
     }
     as_json_free(tree);
     as_code c = as_buf_ok(&b, err);
@@ -247,18 +260,67 @@ static as_code print_as_text(as_str json, as_err *err)
     return c;
 }
 
+/* What a session with these flags would take. */
+static as_code put_plan(as_jw *w, const g4_model *m, const cli_engine *e, int64_t n_ctx,
+                        int64_t n_seqs, as_err *err)
+{
+    g4_session_options o;
+    g4_memory memory;
+    AS_TRY(cli_engine_options(&o, e, err));
+    o.n_ctx = (int)n_ctx;
+    o.n_seqs = (int)n_seqs;
+    AS_TRY(g4_session_plan(m, &o, &memory, err));
+    cli_put_memory(w, &memory, e->memory > 0 ? e->memory : g4_memory_available());
+    return AS_OK;
+}
+
 int model_info(cli_env *env, int argc, char **argv)
 {
     const char *format_name = NULL;
+    cli_engine e = {0};
+    int64_t n_ctx = 0;
+    int64_t n_seqs = 1;
     cli_flag flags[] = {
+        {.name = "context",
+         .kind = CLI_INT,
+         .value = &n_ctx,
+         .shown = "N",
+         .help = "plan memory for so many positions (default: what the model was made for)",
+         .min = 1,
+         .max = INT32_MAX},
+        {.name = "sequences",
+         .kind = CLI_INT,
+         .value = &n_seqs,
+         .shown = "S",
+         .help = "… of so many sequences at once (default 1)",
+         .min = 1,
+         .max = 4096},
+        {.name = "kv",
+         .kind = CLI_TEXT,
+         .value = &e.kv,
+         .shown = "f32|f16|q8_0",
+         .help = "… with keys and values kept like this (default f16)"},
+        {.name = "precision",
+         .kind = CLI_TEXT,
+         .value = &e.precision,
+         .shown = "f32|auto",
+         .help = "… computed like this (default auto)"},
+        {.name = "memory",
+         .kind = CLI_INT,
+         .value = &e.memory,
+         .shown = "BYTES",
+         .help = "… where cache and buffers may take so much (default: what is available)",
+         .min = 1,
+         .max = INT64_MAX},
         {.name = "format",
          .kind = CLI_TEXT,
          .value = &format_name,
          .shown = "text|json",
          .help = "form of the output"},
     };
-    cli_args a = {.usage = "assay model info MODEL [--format json]",
-                  .about = "What a model file says of itself.",
+    cli_args a = {.usage = "assay model info MODEL [--context N] [--sequences S] [--kv KIND]",
+                  .about = "What a model file says of itself, its tensors by type, and the memory "
+                           "that it would take.",
                   .flags = flags,
                   .n_flags = sizeof flags / sizeof flags[0],
                   .min_rest = 1,
@@ -281,9 +343,14 @@ int model_info(cli_env *env, int argc, char **argv)
     if (c == AS_OK) {
         as_jw w;
         as_jw_init(&w, &b);
+        as_jw_begin_object(&w);
         put_info(&w, g4_model_info(m), path);
+        cli_put_types(&w, m);
+        c = put_plan(&w, m, &e, n_ctx, n_seqs, &err);
+        as_jw_end_object(&w);
         (void)as_buf_add_byte(&b, '\n');
-        c = as_buf_ok(&b, &err);
+        if (c == AS_OK)
+            c = as_buf_ok(&b, &err);
     }
     if (c == AS_OK)
         c = format == CLI_TEXT_FORMAT ? print_as_text(as_buf_str(&b), &err)

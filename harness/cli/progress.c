@@ -53,6 +53,8 @@ static void put_anatomy(as_buf *b, const run_tick *t)
                                 (long long)t->anatomy[v]);
     if (t->n_retries != 0)
         (void)as_buf_printf(b, "  retries %lld", (long long)t->n_retries);
+    if (!t->is_last && t->n_flight > 0)
+        (void)as_buf_printf(b, "  at once %d", t->n_flight);
 }
 
 static void put_line(as_buf *b, const run_tick *t)

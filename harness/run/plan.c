@@ -198,7 +198,7 @@ static as_code make_task(run_task *task, const run_options *o, as_str name, as_a
     *task = (run_task){0};
     const su_suite *suite = NULL;
     const su_protocol *protocol = NULL;
-    AS_TRY(su_find(o->suites, name, &suite, &protocol, err));
+    AS_TRY(su_find(o->suites, name, &suite, &protocol, keep, err));
     const bool is_recorded = (o->backend->driver->caps(o->backend) & BE_HAS_ANSWERS) != 0;
     const su_load_options load = {.data_root = o->data_root, .want_prompts = !is_recorded};
     AS_TRY(suite->load(&task->suite, suite, protocol, &load, keep, err));
@@ -373,6 +373,11 @@ as_code run_plan_make(run_plan *out, const run_options *options, as_arena *keep,
 /* ---- one request -------------------------------------------------------------------------------
  */
 
+bool run_can_count(const be_backend *be)
+{
+    return be->driver->count_tokens != NULL && (be->driver->caps(be) & BE_CAN_COUNT) != 0;
+}
+
 /* The protocol's rule of too long prompts: one example less until it fits, down to none. */
 static as_code fit_prompt(const run_plan *plan, const run_task *task, const as_sample *sample,
                           as_request *rq, as_arena *arena, as_err *err)
@@ -381,7 +386,7 @@ static as_code fit_prompt(const run_plan *plan, const run_task *task, const as_s
     const int max = task->suite.protocol->max_prompt_tokens;
     const su_suite *suite = task->suite.suite;
     AS_TRY(suite->prompt(&task->suite, sample, task->n_shot, rq, arena, err));
-    if (max <= 0 || driver->count_tokens == NULL)
+    if (max <= 0 || !run_can_count(plan->options->backend))
         return AS_OK;
     for (int n_shot = task->n_shot; n_shot > 0; n_shot--) {
         int n = 0;
@@ -446,7 +451,7 @@ static as_code estimate_task(const run_plan *plan, const run_task *task, run_est
         as_request rq;
         AS_TRY(run_request(plan, task, position, 0, &rq, scratch, err));
         int count = (int)(prompt_bytes(&rq) / 4);
-        if (driver->count_tokens != NULL)
+        if (run_can_count(plan->options->backend))
             AS_TRY(driver->count_tokens(plan->options->backend, &rq, &count, err));
         tokens += count;
         bytes += (double)prompt_bytes(&rq);
@@ -472,7 +477,7 @@ static as_code estimate_task(const run_plan *plan, const run_task *task, run_est
 
 as_code run_plan_estimate(const run_plan *plan, run_estimate *out, as_err *err)
 {
-    *out = (run_estimate){.is_counted = plan->options->backend->driver->count_tokens != NULL};
+    *out = (run_estimate){.is_counted = run_can_count(plan->options->backend)};
     as_arena scratch;
     as_arena_init(&scratch, 0);
     as_code c = AS_OK;

@@ -47,9 +47,11 @@ typedef struct run_options {
     as_think think;
     int reasoning_tokens;
     int64_t seed;
-    int concurrency;  /* requests in flight, ≥ 1 */
-    int max_tries;    /* per attempt, ≥ 1 */
-    int64_t retry_ms; /* first pause before another try; doubles */
+    int concurrency;     /* requests in flight, ≥ 1 */
+    int max_concurrency; /* > concurrency: adapted between 1 and this (concurrency.h) */
+    int max_tries;       /* per attempt, ≥ 1 */
+    int64_t retry_ms;    /* first pause before another try; doubles */
+    sc_options scoring;
     const as_log *log;
 } run_options;
 
@@ -78,6 +80,9 @@ as_code run_plan_make(run_plan *out, const run_options *options, as_arena *keep,
  * the protocol says so and the backend can count tokens. */
 as_code run_request(const run_plan *plan, const run_task *task, size_t position, int repeat,
                     as_request *out, as_arena *arena, as_err *err);
+
+/* count_tokens is there and works. */
+bool run_can_count(const be_backend *be);
 
 /* What the plan would cost, for --dry-run and for the backend's prepare. Prompt figures come from a
  * spread sample of the prompts; tokens are counted by the backend if it can, else bytes / 4. */

@@ -1,55 +1,10 @@
-#include "run/run.h"
+#include "run/run_impl.h"
 
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 
-#include "base/json.h"
 #include "base/time.h"
-
-enum {
-    POLL_MS = 100,
-    GIVE_UP_AFTER = 20, /* requests without any answer: the backend cannot be reached */
-    MAX_PAUSE_MS = 60000,
-};
-
-typedef enum slot_state { SLOT_FREE, SLOT_FLIGHT, SLOT_PAUSE } slot_state;
-
-typedef struct slot {
-    slot_state state;
-    as_arena arena; /* the sample's: request, failed tries, score */
-    as_request request;
-    const run_task *task;
-    int64_t task_id;
-    size_t position;
-    int repeat;
-    db_try *failed; /* [n_failed], room for max_tries */
-    int n_failed;
-    int64_t resume_ns; /* SLOT_PAUSE: when the next try is due */
-} slot;
-
-typedef struct runner {
-    const run_plan *plan;
-    const run_execution *how;
-    const be_driver *driver;
-    be_backend *be;
-    db_store *db;
-    slot *slots;
-    int n_slots;
-    int64_t *task_ids; /* [plan->n_tasks] */
-    bool **done;       /* [plan->n_tasks][position * repeats + repeat] */
-    int at_task;       /* the next attempt to start */
-    size_t at_attempt;
-    run_tick tick;
-    int64_t started_ns;
-    int64_t n_answers, n_failures; /* this time */
-    as_err fatal;                  /* first error inside a callback */
-} runner;
-
-static bool is_cancelled(const runner *r)
-{
-    return r->how->cancel != NULL && *r->how->cancel != 0;
-}
 
 static void tell(runner *r, bool is_last)
 {
@@ -60,243 +15,13 @@ static void tell(runner *r, bool is_last)
     r->how->tick(r->how->tick_user, &r->tick);
 }
 
-static void count(runner *r, const as_score *score)
+void run_count(runner *r, const as_score *score)
 {
     r->tick.n_done++;
     r->tick.anatomy[score->verdict]++;
     if (score->verdict != AS_ERROR && score->verdict != AS_UNGRADED) {
         r->tick.score_sum += score->value;
         r->tick.n_scored++;
-    }
-}
-
-/* ---- one attempt -------------------------------------------------------------------------------
- */
-
-/* Chat messages as JSON, the form the store keeps them in. */
-static as_code messages_text(slot *s, as_str *out, as_err *err)
-{
-    as_buf b;
-    as_buf_init(&b, 0);
-    as_jw w;
-    as_jw_init(&w, &b);
-    as_jw_begin_array(&w);
-    for (int i = 0; i < s->request.n_messages; i++) {
-        as_jw_begin_object(&w);
-        as_jw_key(&w, "role");
-        as_jw_str(&w, s->request.messages[i].role);
-        as_jw_key(&w, "content");
-        as_jw_str(&w, s->request.messages[i].text);
-        as_jw_end_object(&w);
-    }
-    as_jw_end_array(&w);
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK) {
-        *out = as_arena_str(&s->arena, as_buf_str(&b));
-        c = as_str_is_set(*out) ? AS_OK : as_nomem(err);
-    }
-    as_buf_release(&b);
-    return c;
-}
-
-static as_code store_attempt(runner *r, slot *s, const as_response *response, as_err *err)
-{
-    const as_sample *sample = &s->task->samples[s->position];
-    const sc_scorer *scorer = s->task->scorer;
-    as_score score;
-    AS_TRY(sc_judge(scorer, sample, response, &score, &s->arena, err));
-    as_str prompt = s->request.prompt;
-    if (s->request.is_chat && s->request.n_messages != 0)
-        AS_TRY(messages_text(s, &prompt, err));
-    const int n_choices = response->recorded.n_choices;
-    const db_record record = {
-        .task_id = s->task_id,
-        .position = s->position,
-        .repeat = s->repeat,
-        .failed = s->failed,
-        .n_failed = s->n_failed,
-        .prefix = s->request.prefix,
-        .prompt = prompt,
-        .is_chat = s->request.is_chat,
-        .seed = s->request.seed,
-        .response = *response,
-        .score = score,
-        .scorer = as_str_of(scorer->name),
-        .scorer_version = scorer->version,
-        .n_choices = n_choices != 0 ? n_choices : sample->n_choices,
-    };
-    AS_TRY(db_put(r->db, &record, err));
-    count(r, &score);
-    r->tick.task = s->task;
-    if (response->prompt_tokens > 0)
-        r->tick.prompt_tokens += response->prompt_tokens;
-    if (response->completion_tokens > 0)
-        r->tick.completion_tokens += response->completion_tokens;
-    return AS_OK;
-}
-
-static int64_t pause_ms(const runner *r, const slot *s, const as_response *response)
-{
-    if (response->retry_after_ms >= 0)
-        return response->retry_after_ms < MAX_PAUSE_MS ? response->retry_after_ms : MAX_PAUSE_MS;
-    int64_t ms = r->plan->options->retry_ms;
-    for (int i = 1; i < s->n_failed && ms < MAX_PAUSE_MS; i++)
-        ms *= 2;
-    return ms < MAX_PAUSE_MS ? ms : MAX_PAUSE_MS;
-}
-
-static as_code note_failed_try(slot *s, const as_response *response, as_err *err)
-{
-    const as_str message = as_arena_str(&s->arena, response->message);
-    if (!as_str_is_set(message))
-        return as_nomem(err);
-    s->failed[s->n_failed++] = (db_try){
-        .error = response->error,
-        .message = message,
-        .http_status = response->http_status,
-        .started_wall_ns = response->started_wall_ns,
-        .total_ns = response->total_ns,
-    };
-    return AS_OK;
-}
-
-static void on_done(void *user, const as_request *request, const as_response *response)
-{
-    runner *r = user;
-    slot *s = &r->slots[request->job];
-    r->tick.n_flight--;
-    if (r->fatal.code != AS_OK || response->finish == AS_FINISH_CANCELLED) {
-        s->state = SLOT_FREE;
-        return;
-    }
-    const bool has_failed = response->finish == AS_FINISH_ERROR;
-    if (has_failed)
-        r->n_failures++;
-    else
-        r->n_answers++;
-    as_code c = AS_OK;
-    if (has_failed && as_error_is_transient(response->error) &&
-        s->n_failed + 1 < r->plan->options->max_tries) {
-        c = note_failed_try(s, response, &r->fatal);
-        s->resume_ns = as_now_ns() + pause_ms(r, s, response) * 1000000;
-        s->state = SLOT_PAUSE;
-        r->tick.n_retries++;
-    } else {
-        c = store_attempt(r, s, response, &r->fatal);
-        s->state = SLOT_FREE;
-    }
-    if (c == AS_OK)
-        r->fatal = (as_err){0};
-    tell(r, false);
-}
-
-/* ---- starting attempts --------------------------------------------------------------------------
- */
-
-static bool next_attempt(runner *r)
-{
-    while (r->at_task < r->plan->n_tasks) {
-        const run_task *t = &r->plan->tasks[r->at_task];
-        const size_t n = t->n_samples * (size_t)t->repeats;
-        while (r->at_attempt < n && r->done[r->at_task][r->at_attempt])
-            r->at_attempt++;
-        if (r->at_attempt < n)
-            return true;
-        r->at_task++;
-        r->at_attempt = 0;
-    }
-    return false;
-}
-
-static as_code start_attempt(runner *r, slot *s, as_err *err)
-{
-    const run_task *t = &r->plan->tasks[r->at_task];
-    s->task = t;
-    s->task_id = r->task_ids[r->at_task];
-    s->position = r->at_attempt / (size_t)t->repeats;
-    s->repeat = (int)(r->at_attempt % (size_t)t->repeats);
-    r->at_attempt++;
-    as_arena_rewind(&s->arena, 0);
-    s->n_failed = 0;
-    s->failed = as_new(&s->arena, db_try, r->plan->options->max_tries);
-    if (s->failed == NULL)
-        return as_nomem(err);
-    AS_TRY(run_request(r->plan, t, s->position, s->repeat, &s->request, &s->arena, err));
-    return AS_OK;
-}
-
-static as_code submit(runner *r, slot *s, as_err *err)
-{
-    s->request.job = (uint64_t)(s - r->slots);
-    s->request.try_no = s->n_failed;
-    AS_TRY(r->driver->submit(r->be, &s->request, err));
-    s->state = SLOT_FLIGHT;
-    r->tick.n_flight++;
-    return AS_OK;
-}
-
-/* Fills free slots and wakes paused ones; *wait_ms: how long poll may sleep. */
-static as_code fill_slots(runner *r, bool *is_idle, int *wait_ms, as_err *err)
-{
-    *is_idle = true;
-    *wait_ms = POLL_MS;
-    const int64_t now = as_now_ns();
-    for (int i = 0; i < r->n_slots; i++) {
-        slot *s = &r->slots[i];
-        if (s->state == SLOT_PAUSE && s->resume_ns <= now) {
-            AS_TRY(submit(r, s, err));
-        } else if (s->state == SLOT_PAUSE) {
-            const int64_t ms = (s->resume_ns - now) / 1000000 + 1;
-            if (ms < *wait_ms)
-                *wait_ms = (int)ms;
-        } else if (s->state == SLOT_FREE && next_attempt(r)) {
-            AS_TRY(start_attempt(r, s, err));
-            AS_TRY(submit(r, s, err));
-        }
-        if (s->state != SLOT_FREE)
-            *is_idle = false;
-    }
-    return AS_OK;
-}
-
-static as_code give_up_if_unreachable(const runner *r, as_err *err)
-{
-    if (r->n_answers != 0 || r->n_failures < GIVE_UP_AFTER)
-        return AS_OK;
-    for (int i = 0; i < r->n_slots; i++)
-        for (int k = 0; k < r->slots[i].n_failed; k++)
-            if (r->slots[i].failed[k].error == AS_ERROR_TRANSPORT)
-                return as_fail(err, AS_TIMEOUT,
-                               "the backend cannot be reached: the first %lld requests failed, the "
-                               "last with: %.*s",
-                               (long long)r->n_failures, AS_ARG(r->slots[i].failed[k].message));
-    return AS_OK;
-}
-
-static as_code work(runner *r, as_err *err)
-{
-    bool is_giving_up = false;
-    for (;;) {
-        bool is_idle = true;
-        int wait_ms = POLL_MS;
-        if (!is_giving_up && is_cancelled(r)) {
-            is_giving_up = true;
-            r->driver->cancel(r->be);
-        }
-        if (!is_giving_up)
-            AS_TRY(fill_slots(r, &is_idle, &wait_ms, err));
-        if ((is_idle || is_giving_up) && r->tick.n_flight == 0) {
-            if (is_giving_up || is_idle)
-                return AS_OK;
-        }
-        AS_TRY(r->driver->poll(r->be, wait_ms, on_done, r, err));
-        if (r->fatal.code != AS_OK) {
-            if (err != NULL)
-                *err = r->fatal;
-            return r->fatal.code;
-        }
-        AS_TRY(give_up_if_unreachable(r, err));
-        tell(r, false);
     }
 }
 
@@ -346,7 +71,7 @@ static as_code count_stored(runner *r, int i, as_err *err)
     const as_code c = db_results(r->db, r->task_ids[i], 0, &rows, &n_rows, &scratch, err);
     for (size_t k = 0; c == AS_OK && k < n_rows; k++)
         if (rows[k].score.verdict != AS_ERROR)
-            count(r, &rows[k].score);
+            run_count(r, &rows[k].score);
     as_arena_release(&scratch);
     return c;
 }
@@ -421,7 +146,9 @@ static as_code finish(runner *r, const run_outcome *out, as_err *err)
         .kv_bytes = info->kv_bytes,
         .scratch_bytes = info->scratch_bytes,
         .wall_ns = as_now_ns() - r->started_ns,
-        .client_cpu_ns = r->driver->is_in_process ? -1 : as_process_cpu_ns(),
+        .client_cpu_ns = r->driver->is_in_process ? -1 : r->cpu_ns,
+        .work_wall_ns = r->driver->is_in_process ? -1 : r->work_ns,
+        .concurrency = r->is_adaptive ? r->pace.limit : r->n_slots,
     };
     return db_run_finish(r->db, out->run_id, &end, err);
 }
@@ -451,10 +178,11 @@ static as_code begin_run(runner *r, run_outcome *out, as_err *err)
         .host_json = r->how->host_json,
         .build_json = r->how->build_json,
         .argv = r->how->argv,
+        .concurrency = o->concurrency,
     };
     db_run run;
     AS_TRY(db_run_begin(r->db, &spec, r->how->fresh, &run, err));
-    out->run_id = run.id;
+    out->run_id = r->run_id = run.id;
     out->is_resumed = run.is_resumed;
     out->was_complete = run.is_complete;
     out->n_planned = r->plan->n_attempts;
@@ -467,26 +195,136 @@ static as_code begin_run(runner *r, run_outcome *out, as_err *err)
     return AS_OK;
 }
 
-static as_code carry_out(runner *r, run_outcome *out, as_err *err)
+/* What is known before the first request goes with the run. */
+static as_code note_beginning(runner *r, const run_outcome *out, as_err *err)
 {
-    if (r->driver->prepare != NULL) {
-        run_estimate e;
-        AS_TRY(run_plan_estimate(r->plan, &e, err));
-        AS_TRY(r->driver->prepare(r->be, e.max_total_tokens, r->n_slots, err));
+    char text[200];
+    if (out->is_resumed) {
+        const int n = snprintf(text, sizeof text, "continued with %lld of %lld answers stored",
+                               (long long)r->tick.n_done, (long long)r->tick.n_total);
+        AS_TRY(run_note(r, "info", "resume", (as_str){text, (size_t)n}, err));
+        AS_TRY(run_know_answerers(r, err));
     }
-    AS_TRY(begin_run(r, out, err));
-    if (next_attempt(r)) {
-        out->was_complete = false;
-        AS_TRY(work(r, err));
+    for (int i = 0; i < r->plan->n_tasks; i++) {
+        const run_task *t = &r->plan->tasks[i];
+        if (t->n_unknown == 0)
+            continue;
+        const int n = snprintf(text, sizeof text,
+                               "%s: %zu recorded answers name no item of the dataset and are left "
+                               "out",
+                               t->suite.suite->name, t->n_unknown);
+        AS_TRY(db_put_event(r->db, r->run_id, AS_STR("warn"), AS_STR("recording"),
+                            (as_str){text, (size_t)n}, err)); /* said already */
     }
+    for (int i = 0; i < r->how->n_findings; i++) { /* said already: only stored */
+        const run_finding *f = &r->how->findings[i];
+        AS_TRY(db_put_event(r->db, r->run_id, as_str_of(run_level_name(f->level)),
+                            as_str_of(f->kind), f->text, err));
+    }
+    return AS_OK;
+}
+
+/* The scheduler's loop between two readings of clock and CPU, server's counters around it. */
+static as_code measured_work(runner *r, as_err *err)
+{
+    AS_TRY(run_put_server(r, 0, err));
+    const int64_t began_ns = as_now_ns();
+    const int64_t cpu_ns = as_process_cpu_ns();
+    if (r->is_adaptive)
+        run_pace_init(&r->pace, r->plan->options->concurrency, r->n_slots, began_ns);
+    const as_code c = run_work(r, err);
+    r->work_ns = as_now_ns() - began_ns;
+    r->cpu_ns = as_process_cpu_ns() - cpu_ns;
+    AS_TRY(c);
+    AS_TRY(run_put_server(r, 1, err));
+    AS_TRY(run_note_client(r, err));
+    return run_note_pace(r, err);
+}
+
+/* The store's last words about the run, whatever ended it. */
+static as_code wind_up(runner *r, run_outcome *out, as_err *err)
+{
     AS_TRY(db_flush(r->db, err));
     AS_TRY(close_tasks(r, out, err));
-    out->is_interrupted = is_cancelled(r) && out->n_done < out->n_planned;
+    out->is_interrupted = r->stop == STOP_CANCEL && out->n_done < out->n_planned;
+    out->is_paused = r->stop == STOP_PAUSE;
+    out->pause_words = r->stop_words;
+    out->concurrency = r->is_adaptive ? r->pace.limit : r->n_slots;
+    if (r->stop == STOP_PAUSE || r->stop == STOP_REFUSED)
+        AS_TRY(db_put_event(r->db, r->run_id, AS_STR("error"), AS_STR("stop"),
+                            as_str_of(r->stop_words.text), err));
     if (!out->was_complete)
         AS_TRY(finish(r, out, err));
-    AS_TRY(db_flush(r->db, err));
-    tell(r, true);
+    return db_flush(r->db, err);
+}
+
+static bool is_adaptive(const run_options *o)
+{
+    return o->max_concurrency > o->concurrency && !o->backend->driver->is_in_process;
+}
+
+as_code run_prepare(const run_plan *plan, as_err *err)
+{
+    const run_options *o = plan->options;
+    if (o->backend->driver->prepare == NULL)
+        return AS_OK;
+    run_estimate e;
+    AS_TRY(run_plan_estimate(plan, &e, err));
+    return o->backend->driver->prepare(o->backend, e.max_total_tokens,
+                                       is_adaptive(o) ? o->max_concurrency : o->concurrency, err);
+}
+
+static int first_task_with(const run_plan *plan, const sc_scorer *scorer)
+{
+    int i = 0;
+    while (plan->tasks[i].scorer != scorer)
+        i++;
+    return i;
+}
+
+/* Before anything is asked: answers that cannot be judged are not worth their time. */
+static as_code open_sessions(runner *r, as_err *err)
+{
+    for (int i = 0; i < r->plan->n_tasks; i++) {
+        const sc_scorer *scorer = r->plan->tasks[i].scorer;
+        const int first = first_task_with(r->plan, scorer);
+        if (first == i && scorer->open != NULL)
+            AS_TRY(scorer->open(&r->sessions[i], &r->plan->options->scoring, err));
+        r->sessions[i] = r->sessions[first];
+    }
     return AS_OK;
+}
+
+static void close_sessions(runner *r)
+{
+    for (int i = 0; r->sessions != NULL && i < r->plan->n_tasks; i++) {
+        const sc_scorer *scorer = r->plan->tasks[i].scorer;
+        if (r->sessions[i] != NULL && first_task_with(r->plan, scorer) == i)
+            scorer->close(r->sessions[i]);
+    }
+    free(r->sessions);
+}
+
+static as_code carry_out(runner *r, run_outcome *out, as_err *err)
+{
+    if (!r->how->is_prepared)
+        AS_TRY(run_prepare(r->plan, err));
+    if (r->how->ready != NULL)
+        r->how->ready(r->driver->info(r->be));
+    AS_TRY(begin_run(r, out, err));
+    if (run_has_next(r)) {
+        out->was_complete = false;
+        AS_TRY(open_sessions(r, err));
+        AS_TRY(note_beginning(r, out, err));
+        AS_TRY(measured_work(r, err));
+    }
+    AS_TRY(wind_up(r, out, err));
+    tell(r, true);
+    if (r->stop != STOP_REFUSED)
+        return AS_OK;
+    if (err != NULL)
+        *err = r->stop_words;
+    return r->stop_words.code;
 }
 
 as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome *out, as_err *err)
@@ -502,11 +340,16 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
         .n_slots = o->concurrency,
         .started_ns = as_now_ns(),
     };
+    r.is_adaptive = is_adaptive(o);
+    if (r.is_adaptive)
+        r.n_slots = o->max_concurrency;
+    as_arena_init(&r.names, 0);
     r.slots = calloc((size_t)r.n_slots, sizeof *r.slots);
     r.task_ids = calloc((size_t)plan->n_tasks, sizeof *r.task_ids);
     r.done = calloc((size_t)plan->n_tasks, sizeof *r.done);
     as_code c = AS_OK;
-    if (r.slots == NULL || r.task_ids == NULL || r.done == NULL)
+    r.sessions = calloc((size_t)plan->n_tasks, sizeof *r.sessions);
+    if (r.slots == NULL || r.task_ids == NULL || r.done == NULL || r.sessions == NULL)
         c = as_nomem(err);
     for (int i = 0; c == AS_OK && i < r.n_slots; i++)
         as_arena_init(&r.slots[i].arena, 0);
@@ -516,6 +359,8 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
         as_arena_release(&r.slots[i].arena);
     for (int i = 0; r.done != NULL && i < plan->n_tasks; i++)
         free(r.done[i]);
+    close_sessions(&r);
+    as_arena_release(&r.names);
     free(r.slots);
     free(r.task_ids);
     free(r.done);

@@ -214,7 +214,8 @@ static as_code run_begin(db_writer *w, void *user, as_err *err)
         AS_TRY(db_session_check(w, run.id, r->host, err));
         AS_TRY(reopen_run(w, &run, err));
     }
-    const db_session session = {run.id, r->host, r->build, r->backend, r->spec->argv};
+    const db_session session = {run.id,     r->host,       r->build,
+                                r->backend, r->spec->argv, r->spec->concurrency};
     AS_TRY(db_session_begin(w, &session, err));
     *r->out = run;
     return AS_OK;

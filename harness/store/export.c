@@ -37,6 +37,8 @@ static const table tables[] = {
      false},
     {"event", "SELECT * FROM event ORDER BY id", true},
     {"mem", "SELECT * FROM mem ORDER BY run_id, session, sample", true},
+    {"server", "SELECT * FROM server ORDER BY run_id, session, sample", true},
+    {"gap", "SELECT * FROM gap ORDER BY run_id, bucket", true},
     {"blob",
      "SELECT sha256, codec, raw_bytes, data FROM blob WHERE sha256 IN " REFERENCED
      " ORDER BY sha256",
@@ -45,7 +47,8 @@ static const table tables[] = {
 
 static bool is_of_time(const char *column)
 {
-    static const char *const names[] = {"created", "finished", "session", "argv"};
+    static const char *const names[] = {"created",  "finished",      "session", "argv",
+                                        "n_pieces", "cached_tokens", "endpoint"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(column, names[i]) == 0)
             return true;

@@ -100,25 +100,27 @@ static as_code apply(db_conn *c, const db_migration *m, as_err *err)
     return note_migration(c, m, err);
 }
 
-/* Every missing migration in a transaction of its own; the version is read again inside, because
- * another process may have been faster. */
+/* Every missing migration in one transaction, so that a file has all of them or is as it was; the
+ * version is read inside, because another process may have been faster. */
+static as_code apply_missing(db_conn *c, as_err *err)
+{
+    int64_t version = 0;
+    AS_TRY(pragma_i64(c, "PRAGMA user_version", &version, err));
+    for (int i = 0; i < db_n_migrations; i++)
+        if (version < db_migrations[i].version)
+            AS_TRY(apply(c, &db_migrations[i], err));
+    return AS_OK;
+}
+
 static as_code migrate(db_conn *c, as_err *err)
 {
-    for (int i = 0; i < db_n_migrations; i++) {
-        const db_migration *m = &db_migrations[i];
-        AS_TRY(db_exec(c, "BEGIN IMMEDIATE", err));
-        int64_t version = 0;
-        as_code code = pragma_i64(c, "PRAGMA user_version", &version, err);
-        if (code == AS_OK && version < m->version)
-            code = apply(c, m, err);
-        if (code == AS_OK)
-            code = db_exec(c, "COMMIT", err);
-        if (code != AS_OK) {
-            (void)sqlite3_exec(c->h, "ROLLBACK", NULL, NULL, NULL);
-            return code;
-        }
-    }
-    return AS_OK;
+    AS_TRY(db_exec(c, "BEGIN IMMEDIATE", err));
+    as_code code = apply_missing(c, err);
+    if (code == AS_OK)
+        code = db_exec(c, "COMMIT", err);
+    if (code != AS_OK)
+        (void)sqlite3_exec(c->h, "ROLLBACK", NULL, NULL, NULL);
+    return code;
 }
 
 static as_code check_version(db_conn *c, bool may_write, as_err *err)

@@ -24,6 +24,40 @@ typedef struct db_task_row {
     as_str protocol_json;
 } db_task_row;
 
+/* Something said of a run; equal ones of several sessions once, with the first one's time. */
+typedef struct db_event {
+    int64_t at_ns; /* since 1970 */
+    as_str level, kind, text;
+    int64_t n; /* how often */
+} db_event;
+
+typedef struct db_quantiles {
+    double p50, p95, p99; /* seconds; NAN: nothing to tell from */
+} db_quantiles;
+
+/* How fast answers came. Only calls whose first try succeeded; quantiles by interpolation (type 7),
+ * those of gaps from the stored distribution, at most 1.6 % off. Unknown numbers are NAN.
+ *   ttft   first piece of text or reasoning - request sent
+ *   answer the same for the first piece behind the reasoning
+ *   tpot   (last piece - first piece) / (completion tokens - 1)
+ *   itl    between two pieces of one answer; a piece may hold several tokens
+ *   total  end of the reply - request sent
+ * "Sent" is when our own queue let it go. */
+typedef struct db_latency {
+    int64_t n_calls;             /* that are measured */
+    int64_t n_errors, n_retries; /* answers that failed; tries that failed before another one */
+    int64_t n_gaps;
+    db_quantiles ttft, answer, tpot, itl, total;
+    double requests_per_s;       /* all answers ÷ time at work */
+    double client_tokens_per_s;  /* all completion tokens ÷ time at work */
+    double request_tokens_per_s; /* median over calls: (tokens - 1) ÷ (last - first piece) */
+    double server_tokens_per_s;  /* the server's word: tokens ÷ its generation time, one call's */
+    double server_prompt_tokens_per_s; /* tokens not cached ÷ its prompt time */
+    double client_cpu_share;           /* our CPU per call ÷ its latency */
+    double queue_share;                /* waiting inside us ÷ latency */
+    double busy_share;                 /* our CPU ÷ time at work: near 1, answers wait for us */
+} db_latency;
+
 typedef struct db_run_row {
     int64_t id;
     as_str uuid, status, created, finished; /* ISO times; finished empty while running */
@@ -35,6 +69,12 @@ typedef struct db_run_row {
     int64_t prompt_tokens, completion_tokens;       /* sums over attempts; -1 unknown */
     const db_task_row *tasks;
     int n_tasks;
+    int concurrency; /* of the last session; -1 unknown */
+    /* db_run_find only: */
+    const db_event *events; /* in order of time */
+    int n_events;
+    bool has_latency; /* the run was answered by a server */
+    db_latency latency;
 } db_run_row;
 
 /* All runs, newest first, without their tasks' groups. */
@@ -45,6 +85,14 @@ as_code db_run_find(db_store *db, as_str which, db_run_row *out, as_arena *keep,
  * (version 0: the newest of the task's scorer). */
 as_code db_results(db_store *db, int64_t task_id, int scorer_version, as_result **out, size_t *n,
                    as_arena *keep, as_err *err);
+
+/* Whom the answers of a run came from, by endpoint (empty where there is one): the newest words. */
+typedef struct db_answerer {
+    as_str endpoint, model, fingerprint;
+} db_answerer;
+
+as_code db_answerers(db_store *db, int64_t run_id, db_answerer *out, int max, int *n,
+                     as_arena *keep, as_err *err);
 
 /* What was asked and answered. */
 typedef struct db_texts {

@@ -22,6 +22,8 @@ static void rollback(db_writer *w)
     if (!sqlite3_get_autocommit(w->conn.h))
         (void)sqlite3_exec(w->conn.h, "ROLLBACK", NULL, NULL, NULL);
     w->packer.has_last = false; /* its blob may be gone */
+    w->gaps = (db_gaps){{0}};
+    w->has_gaps = false;
 }
 
 static as_code write_job(db_writer *w, const db_job *job, as_err *err)
@@ -45,6 +47,8 @@ static as_code write_batch(db_writer *w, const db_job *first, bool is_call, as_e
         c = write_job(w, job, err);
     if (c == AS_OK && !is_call)
         c = db_write_seen(w, err);
+    if (c == AS_OK && !is_call)
+        c = db_write_gaps(w, err);
     if (c == AS_OK)
         c = db_exec(&w->conn, "COMMIT", err);
     if (c != AS_OK)

@@ -15,12 +15,17 @@ static int texts_of(db_record *r, as_str **out)
         &r->response.text,
         &r->response.reasoning,
         &r->response.recorded.target,
+        &r->response.finish_raw,
+        &r->response.model,
+        &r->response.fingerprint,
+        &r->response.endpoint,
         &r->score.prediction,
         &r->score.target,
         &r->score.note,
         &r->scorer,
     };
     enum { N = sizeof all / sizeof all[0] };
+    _Static_assert(_Alignof(db_try) >= _Alignof(int64_t), "gaps may lie behind the tries");
     _Static_assert((int)N <= (int)MAX_TEXTS, "room for all texts");
     memcpy(out, all, sizeof all);
     return N;
@@ -36,6 +41,12 @@ static char *move_text(as_str *s, char *at)
     return at + s->n;
 }
 
+static size_t gaps_to_keep(const db_record *r)
+{
+    const int n = r->response.gaps_ns != NULL ? r->response.n_gaps : 0;
+    return n <= 0 ? 0 : n < DB_MAX_GAPS ? (size_t)n : (size_t)DB_MAX_GAPS;
+}
+
 db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *answer)
 {
     db_record r = *record;
@@ -44,26 +55,35 @@ db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *
     as_str *texts[MAX_TEXTS];
     const int n_texts = texts_of(&r, texts);
     const size_t n_tries = r.n_failed > 0 ? (size_t)r.n_failed : 0;
+    const size_t n_gaps = gaps_to_keep(&r);
     size_t bytes = sizeof(db_job) + 1; /* one past the texts, so that empty ones point inside */
     bool is_fine = n_tries <= SIZE_MAX / 2 / sizeof(db_try) &&
-                   as_add_size(bytes, n_tries * sizeof(db_try), &bytes);
+                   as_add_size(bytes, n_tries * sizeof(db_try), &bytes) &&
+                   as_add_size(bytes, n_gaps * sizeof(int64_t), &bytes);
     for (int i = 0; i < n_texts; i++)
         is_fine = is_fine && as_add_size(bytes, texts[i]->n, &bytes);
     for (size_t i = 0; i < n_tries; i++)
-        is_fine = is_fine && as_add_size(bytes, r.failed[i].message.n, &bytes);
+        is_fine = is_fine && as_add_size(bytes, r.failed[i].message.n, &bytes) &&
+                  as_add_size(bytes, r.failed[i].endpoint.n, &bytes);
     db_job *job = is_fine ? malloc(bytes) : NULL;
     if (job == NULL)
         return NULL;
     db_try *tries = (db_try *)(job + 1);
-    char *at = (char *)(tries + n_tries);
+    int64_t *gaps = (int64_t *)(tries + n_tries);
+    char *at = (char *)(gaps + n_gaps);
+    if (n_gaps != 0)
+        memcpy(gaps, r.response.gaps_ns, n_gaps * sizeof *gaps);
     for (int i = 0; i < n_texts; i++)
         at = move_text(texts[i], at);
     for (size_t i = 0; i < n_tries; i++) {
         tries[i] = r.failed[i];
         at = move_text(&tries[i].message, at);
+        at = move_text(&tries[i].endpoint, at);
     }
     r.failed = n_tries != 0 ? tries : NULL;
     r.n_failed = (int)n_tries;
+    r.response.gaps_ns = n_gaps != 0 ? gaps : NULL;
+    r.response.n_gaps = (int)n_gaps;
     *job = (db_job){.kind = kind, .record = r};
     if (answer != NULL) {
         job->answer = *answer;

@@ -14,7 +14,8 @@ static const char select_runs[] =
     " (SELECT sum(prompt_tokens) FROM attempt WHERE counts = 1"
     "   AND task_id IN (SELECT id FROM task WHERE run_id = r.id)),"
     " (SELECT sum(completion_tokens) FROM attempt WHERE counts = 1"
-    "   AND task_id IN (SELECT id FROM task WHERE run_id = r.id))"
+    "   AND task_id IN (SELECT id FROM task WHERE run_id = r.id)),"
+    " (SELECT concurrency FROM session WHERE run_id = r.id ORDER BY session DESC LIMIT 1)"
     " FROM run r JOIN model m ON m.id = r.model_id JOIN backend b ON b.id = r.backend_id"
     " JOIN host h ON h.id = r.host_id JOIN build d ON d.id = r.build_id"
     " WHERE ?1 = 0 OR r.id = ?1 ORDER BY r.id DESC";
@@ -28,7 +29,8 @@ static as_code read_run(const db_args *a, db_run_row *out, as_arena *keep, as_er
                     .wall_ns = db_col_i64(a, 21, -1),
                     .client_cpu_ns = db_col_i64(a, 22, -1),
                     .prompt_tokens = db_col_i64(a, 23, -1),
-                    .completion_tokens = db_col_i64(a, 24, -1)};
+                    .completion_tokens = db_col_i64(a, 24, -1),
+                    .concurrency = (int)db_col_i64(a, 25, -1)};
     as_str *const texts[] = {&r.uuid,          &r.status,       &r.created,         &r.finished,
                              &r.model_spec,    &r.model_name,   &r.scheme,          &r.architecture,
                              &r.quantization,  &r.model_sha256, &r.template_sha256, &r.config_json,
@@ -209,6 +211,40 @@ static as_code read_tasks(db_store *db, bool with_groups, db_run_row *run, as_ar
     return AS_OK;
 }
 
+/* ---- events ------------------------------------------------------------------------------------
+ */
+
+static as_code read_events(db_store *db, db_run_row *run, as_arena *keep, as_err *err)
+{
+    int64_t cap = 0;
+    AS_TRY(count_rows(db, "SELECT count(*) FROM event WHERE run_id = ?", run->id, &cap, err));
+    db_event *events = as_new(keep, db_event, cap);
+    if (events == NULL)
+        return as_nomem(err);
+    db_args a;
+    AS_TRY(db_prepare(&db->read,
+                      "SELECT min(at_ns), level, kind, text, count(*) FROM event WHERE run_id = ?"
+                      " GROUP BY level, kind, text ORDER BY min(id)",
+                      &a, err));
+    db_i64(&a, run->id);
+    int n = 0;
+    bool has_row = false;
+    as_code c;
+    while ((c = db_step(&a, &has_row, err)) == AS_OK && has_row && n < cap) {
+        db_event *e = &events[n++];
+        *e = (db_event){.at_ns = db_col_i64(&a, 0, 0), .n = db_col_i64(&a, 4, 1)};
+        as_str *const texts[] = {&e->level, &e->kind, &e->text};
+        for (int i = 0; c == AS_OK && i < 3; i++)
+            c = db_col_keep(&a, i + 1, texts[i], keep, err);
+        if (c != AS_OK)
+            break;
+    }
+    db_finish(&a);
+    run->events = events;
+    run->n_events = n;
+    return c;
+}
+
 /* ---- public ------------------------------------------------------------------------------------
  */
 
@@ -292,6 +328,13 @@ static as_code id_of(db_store *db, as_str which, int64_t *id, as_err *err)
     return which.n >= UUID_SHORTEST ? id_by_uuid(db, which, id, err) : AS_OK;
 }
 
+/* Their answers are not a server's: no time there is the network's or somebody else's. */
+static bool is_built_in(as_str scheme)
+{
+    return as_str_eq_z(scheme, "engine") || as_str_eq_z(scheme, "replay") ||
+           as_str_eq_z(scheme, "null");
+}
+
 as_code db_run_find(db_store *db, as_str which, db_run_row *out, as_arena *keep, as_err *err)
 {
     *out = (db_run_row){0};
@@ -311,6 +354,10 @@ as_code db_run_find(db_store *db, as_str which, db_run_row *out, as_arena *keep,
     db_finish(&a);
     if (c == AS_OK)
         c = read_tasks(db, true, &run, keep, err);
+    if (c == AS_OK)
+        c = read_events(db, &run, keep, err);
+    if (c == AS_OK && !is_built_in(run.scheme))
+        c = db_latency_read(db, run.id, &run.has_latency, &run.latency, err);
     if (c == AS_OK)
         *out = run;
     return c;

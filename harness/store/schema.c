@@ -9,11 +9,12 @@
  *   dataset, protocol ◀── task (run, suite, protocol) ◀── item (task, position)
  *                                                          ◀── attempt (…, repeat, try)
  *                                                                  ◀── score (…, scorer, version)
- *   metric (task, scorer, version, group, name); event, mem (run)
+ *   metric (task, scorer, version, group, name); event, mem, server, gap (run)
  *
  * Keys are functions of the plan. Circumstances are rows with a hash of their own (sha256), so that
  * equal ones are shared. Columns that a resumed run may differ in: names ending in _ns, created,
- * finished, session; tables session, event, mem (export.c).
+ * finished, session, cached_tokens, n_pieces, endpoint; tables session, event, mem, server, gap
+ * (export.c).
  *
  * NULL means unknown. Columns GENERATED from json show the fields people ask for; what the JSON
  * does not hold is NULL. blob's rowid is never referred to: its key is the hash of the text.
@@ -308,10 +309,64 @@ static const char *const version_1[] = {
     " GROUP BY s.task_id, s.scorer, s.scorer_version",
     NULL,
 };
+
+/* What servers add: more times, what was not honoured, who answered; the server's counters before
+ * and after; how the client kept up. */
+static const char *const version_2[] = {
+    /* Times: ns since the request was handed over, as total_ns; gap_*: between the pieces of one
+     * answer; server_*: the server's own word. dropped: AS_DROPPED_ names, comma-separated. */
+    "ALTER TABLE attempt ADD COLUMN first_byte_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN first_answer_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN last_token_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN n_pieces INTEGER",
+    "ALTER TABLE attempt ADD COLUMN gap_median_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN gap_p95_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN gap_max_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN server_queue_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN server_prompt_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN server_generation_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN server_load_ns INTEGER",
+    "ALTER TABLE attempt ADD COLUMN dropped TEXT",
+    "ALTER TABLE attempt ADD COLUMN finish_raw TEXT",
+    "ALTER TABLE attempt ADD COLUMN model TEXT",
+    "ALTER TABLE attempt ADD COLUMN fingerprint TEXT",
+    "ALTER TABLE attempt ADD COLUMN endpoint TEXT",
+
+    /* concurrency: requests in flight, the last choice where it was adapted. work_*: from the first
+     * request to the last answer, which client_cpu_ns is of too. */
+    "ALTER TABLE session ADD COLUMN concurrency INTEGER",
+    "ALTER TABLE session ADD COLUMN work_wall_ns INTEGER",
+
+    /* A server's counters: sample 0 before the first request, 1 after the last. NULL: not told. */
+    "CREATE TABLE server("
+    " run_id INTEGER NOT NULL REFERENCES run(id),"
+    " session INTEGER NOT NULL,"
+    " sample INTEGER NOT NULL,"
+    " at_ns INTEGER NOT NULL,"
+    " running REAL, waiting REAL,"
+    " prompt_tokens REAL, generated_tokens REAL, cached_tokens REAL,"
+    " prompt_seconds REAL, generation_seconds REAL,"
+    " kv_used REAL,"
+    " first_token_seconds REAL, first_token_count REAL,"
+    " drafted REAL, accepted REAL,"
+    " model_bytes REAL, gpu_bytes REAL, resident_bytes REAL,"
+    " PRIMARY KEY(run_id, session, sample)"
+    ") STRICT, WITHOUT ROWID",
+
+    /* How often gaps between pieces fell in a bucket (gaps.c), over answers without a failed try. */
+    "CREATE TABLE gap("
+    " run_id INTEGER NOT NULL REFERENCES run(id),"
+    " bucket INTEGER NOT NULL,"
+    " n INTEGER NOT NULL,"
+    " PRIMARY KEY(run_id, bucket)"
+    ") STRICT, WITHOUT ROWID",
+    NULL,
+};
 /* clang-format on */
 
 const db_migration db_migrations[] = {
     {1, "runs, tasks, items, attempts, scores, metrics", version_1},
+    {2, "times, counters and words of servers", version_2},
 };
 
 const int db_n_migrations = (int)(sizeof db_migrations / sizeof db_migrations[0]);

@@ -78,7 +78,8 @@ as_code db_session_begin(db_writer *w, const db_session *s, as_err *err)
     AS_TRY(db_one_i64(&a, 0, &w->session, err));
     AS_TRY(db_prepare(&w->conn,
                       "INSERT INTO session(run_id, session, host_id, build_id, backend_id, argv,"
-                      " pid, started_ns, seen_ns, status) VALUES(?,?,?,?,?,?,?,?,?,'running')",
+                      " pid, started_ns, seen_ns, concurrency, status)"
+                      " VALUES(?,?,?,?,?,?,?,?,?,?,'running')",
                       &a, err));
     const int64_t now = as_wall_ns();
     db_i64(&a, s->run_id);
@@ -90,6 +91,7 @@ as_code db_session_begin(db_writer *w, const db_session *s, as_err *err)
     db_i64(&a, getpid());
     db_i64(&a, now);
     db_i64(&a, now);
+    db_i64_known(&a, s->concurrency > 0 ? s->concurrency : -1);
     w->run_id = s->run_id;
     return db_run_args(&a, err);
 }
@@ -105,13 +107,16 @@ static as_code finish_session(db_writer *w, const finish_call *f, as_err *err)
         return AS_OK; /* finished by somebody who did not begin it here */
     db_args a;
     AS_TRY(db_prepare(&w->conn,
-                      "UPDATE session SET status = ?, wall_ns = ?, client_cpu_ns = ?, seen_ns = ?"
-                      " WHERE run_id = ? AND session = ?",
+                      "UPDATE session SET status = ?, wall_ns = ?, client_cpu_ns = ?, seen_ns = ?,"
+                      " work_wall_ns = ?, concurrency = coalesce(?, concurrency) WHERE run_id = ? "
+                      "AND session = ?",
                       &a, err));
     db_str(&a, f->end->status);
     db_i64_known(&a, f->end->wall_ns);
     db_i64_known(&a, f->end->client_cpu_ns);
     db_i64(&a, as_wall_ns());
+    db_i64_known(&a, f->end->work_wall_ns > 0 ? f->end->work_wall_ns : -1);
+    db_i64_known(&a, f->end->concurrency > 0 ? f->end->concurrency : -1);
     db_i64(&a, f->run_id);
     db_i64(&a, w->session);
     AS_TRY(db_run_args(&a, err));

@@ -67,6 +67,7 @@ typedef struct db_run_spec {
     as_str host_json;    /* cpu, cores, memory, os */
     as_str build_json;   /* version, compiler, flags */
     as_str argv;         /* the command as typed, secrets removed */
+    int concurrency;     /* requests in flight, 0 unknown; not part of the identity */
 } db_run_spec;
 
 typedef struct db_run {
@@ -106,6 +107,7 @@ typedef struct db_try {
     as_str message;
     int http_status;
     int64_t started_wall_ns, total_ns;
+    as_str endpoint; /* which of several failed; may be unset */
 } db_try;
 
 typedef struct db_record {
@@ -126,6 +128,8 @@ typedef struct db_record {
     int n_choices; /* after as_recorded */
 } db_record;
 
+/* response.gaps_ns become median, 95th percentile and maximum, and part of the run's distribution.
+ */
 as_code db_put(db_store *db, const db_record *record, as_err *err);
 
 /* Scores of a stored attempt by another scorer or version: `assay score`. */
@@ -142,12 +146,29 @@ as_code db_put_summary(db_store *db, int64_t task_id, const as_summary *summary,
 as_code db_put_event(db_store *db, int64_t run_id, as_str level, as_str kind, as_str text,
                      as_err *err);
 
+/* A server's counters at one moment; NAN: not told. Meanings: be_metrics in backend.h. */
+typedef struct db_server_sample {
+    double running, waiting;
+    double prompt_tokens, generated_tokens, cached_tokens;
+    double prompt_seconds, generation_seconds;
+    double kv_used;
+    double first_token_seconds, first_token_count;
+    double drafted, accepted;
+    double model_bytes, gpu_bytes, resident_bytes;
+} db_server_sample;
+
+/* Of the run begun last on this store. sample: 0 before the first request, 1 after the last. */
+as_code db_put_server(db_store *db, int64_t run_id, int sample, const db_server_sample *s,
+                      as_err *err);
+
 typedef struct db_run_end {
     bool is_complete;       /* every planned attempt is stored and none failed */
     as_str status;          /* "complete", "incomplete", "interrupted", "failed" */
     int64_t peak_rss_bytes; /* of the process */
     int64_t weights_bytes, kv_bytes, scratch_bytes; /* engine; -1 unknown */
     int64_t wall_ns, client_cpu_ns; /* of this process; the store adds continuations up */
+    int64_t work_wall_ns; /* first request to last answer, as client_cpu_ns; 0 or -1 unknown */
+    int concurrency;      /* in flight at the end, 0: as begun */
 } db_run_end;
 
 as_code db_run_finish(db_store *db, int64_t run_id, const db_run_end *end, as_err *err);

@@ -109,6 +109,24 @@ as_code db_blob_put_shared(db_conn *c, db_packer *p, as_str text, as_sha256 *key
 as_code db_blob_unpack(int codec, int64_t raw_bytes, as_str data, as_buf *out, as_err *err);
 as_code db_blob_get(db_conn *c, const as_sha256 *key, as_buf *out, as_err *err);
 
+/* ---- gaps.c: how long between the pieces of an answer ------------------------------------------
+ *
+ * Buckets as in a floating-point number: exact below 32 ns, then 32 per power of two, so a bucket
+ * is at most 1/32 of its value wide and its middle at most 1.6 % off.
+ */
+
+enum { DB_MAX_GAPS = 1 << 20, DB_GAP_BUCKETS = 60 * 32 };
+
+typedef struct db_gaps {
+    int64_t n[DB_GAP_BUCKETS];
+} db_gaps;
+
+int db_gap_bucket(int64_t ns);
+/* The middle of a bucket. */
+double db_gap_ns(int bucket);
+/* Nearest rank; NAN when there are none. */
+double db_gaps_quantile(const db_gaps *g, double q);
+
 /* ---- queue.c: the writer thread ---------------------------------------------------------------
  */
 
@@ -116,6 +134,8 @@ typedef struct db_writer {
     db_conn conn;
     db_packer packer;
     int64_t run_id, session; /* of the run begun last; 0: none. Writer thread only */
+    db_gaps gaps;            /* of this batch, not yet in the table */
+    bool has_gaps;
 } db_writer;
 
 /* Work on the writer thread, inside a transaction of its own; the caller waits, so nothing is
@@ -185,6 +205,8 @@ db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *
 as_code db_write_record(db_writer *w, const db_job *job, as_err *err);
 as_code db_write_score(db_writer *w, const db_record *record, as_err *err);
 as_code db_write_seen(db_writer *w, as_err *err);
+/* The gaps of this batch's answers, added to the run's; forgets them. */
+as_code db_write_gaps(db_writer *w, as_err *err);
 
 /* ---- session.c: one start of the program on a run ----------------------------------------------
  */
@@ -192,6 +214,7 @@ as_code db_write_seen(db_writer *w, as_err *err);
 typedef struct db_session {
     int64_t run_id, host_id, build_id, backend_id;
     as_str argv;
+    int concurrency;
 } db_session;
 
 /* AS_TIMEOUT if a living process of this machine works on the run. */
@@ -201,6 +224,11 @@ as_code db_session_begin(db_writer *w, const db_session *s, as_err *err);
 /* ---- open.c -----------------------------------------------------------------------------------
  */
 as_code db_need_writer(const db_store *db, as_err *err);
+
+/* ---- latency.c --------------------------------------------------------------------------------
+ */
+/* *has false: nothing but the built-in kinds of backend answered. */
+as_code db_latency_read(db_store *db, int64_t run_id, bool *has, db_latency *out, as_err *err);
 
 /* ---- items.c: pages of questions -------------------------------------------------------------
  */

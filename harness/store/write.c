@@ -1,6 +1,8 @@
 #include "store/store_impl.h"
 
 #include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
 
 #include "base/time.h"
 
@@ -23,8 +25,12 @@ static const char insert_attempt[] =
     "INSERT INTO attempt(task_id, position, repeat, try, counts, finish, error, message,"
     " http_status, is_chat, seed, n_choices, recorded_target, prompt_tokens, completion_tokens,"
     " reasoning_tokens, cached_tokens, prefix, prompt, reasoning, answer, session,"
-    " started_wall_ns, queue_ns, connect_ns, first_token_ns, total_ns, client_cpu_ns)"
-    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    " started_wall_ns, queue_ns, connect_ns, first_token_ns, total_ns, client_cpu_ns,"
+    " first_byte_ns, first_answer_ns, last_token_ns, n_pieces, gap_median_ns, gap_p95_ns,"
+    " gap_max_ns, server_queue_ns, server_prompt_ns, server_generation_ns, server_load_ns, dropped,"
+    " finish_raw, model, fingerprint, endpoint)"
+    " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,"
+    "?)";
 
 static as_code write_failed_try(db_writer *w, const db_record *r, int try_no, as_err *err)
 {
@@ -50,8 +56,78 @@ static as_code write_failed_try(db_writer *w, const db_record *r, int try_no, as
     for (int i = 0; i < 3; i++)
         db_i64_known(&a, -1);
     db_i64_known(&a, t->total_ns);
-    db_i64_known(&a, -1);
+    for (int i = 0; i < 16; i++) /* client_cpu_ns … fingerprint */
+        db_i64_known(&a, -1);
+    db_str_set(&a, t->endpoint);
     return db_run_args(&a, err);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a;
+    const int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* n_pieces and the gaps' median, 95th percentile (nearest rank) and maximum. The job's copy of the
+ * gaps is sorted in place. */
+static void put_gaps(db_writer *w, db_args *a, const db_record *r)
+{
+    const as_response *p = &r->response;
+    const size_t n = p->gaps_ns != NULL && p->n_gaps > 0 ? (size_t)p->n_gaps : 0;
+    db_i64_known(a, n != 0 ? (int64_t)n + 1 : -1);
+    if (n == 0) {
+        for (int i = 0; i < 3; i++)
+            db_i64_known(a, -1);
+        return;
+    }
+    int64_t *gaps = (int64_t *)(uintptr_t)p->gaps_ns; /* behind the job: ours */
+    qsort(gaps, n, sizeof *gaps, by_size);
+    db_i64_known(a, gaps[(n - 1) / 2]);
+    db_i64_known(a, gaps[(n * 95 + 99) / 100 - 1]);
+    db_i64_known(a, gaps[n - 1]);
+    if (p->error != AS_ERROR_NONE || r->n_failed != 0)
+        return;
+    w->has_gaps = true;
+    for (size_t i = 0; i < n; i++)
+        w->gaps.n[db_gap_bucket(gaps[i])]++;
+}
+
+enum { DROPPED_TEXT = AS_N_DROPPED * 16 };
+
+/* "seed,top_k"; NULL for nothing. The names must live until the statement has run. */
+static void put_dropped(db_args *a, unsigned dropped, char names[DROPPED_TEXT])
+{
+    size_t n = 0;
+    for (int bit = 0; bit < AS_N_DROPPED; bit++)
+        if ((dropped & 1U << bit) != 0)
+            n += (size_t)snprintf(names + n, DROPPED_TEXT - n, "%s%s", n != 0 ? "," : "",
+                                  as_dropped_name(bit));
+    db_str_set(a, n != 0 ? (as_str){names, n} : (as_str){0});
+}
+
+static void put_word(db_args *a, as_str s)
+{
+    db_str_set(a, s.n != 0 ? s : (as_str){0});
+}
+
+static void put_server_columns(db_writer *w, db_args *a, const db_record *r,
+                               char dropped[DROPPED_TEXT])
+{
+    const as_response *p = &r->response;
+    db_i64_known(a, p->first_byte_ns);
+    db_i64_known(a, p->first_answer_ns);
+    db_i64_known(a, p->last_token_ns);
+    put_gaps(w, a, r);
+    db_i64_known(a, p->server_queue_ns);
+    db_i64_known(a, p->server_prompt_ns);
+    db_i64_known(a, p->server_generation_ns);
+    db_i64_known(a, p->server_load_ns);
+    put_dropped(a, p->dropped, dropped);
+    put_word(a, p->finish_raw);
+    put_word(a, p->model);
+    put_word(a, p->fingerprint);
+    put_word(a, p->endpoint);
 }
 
 /* Empty texts are not stored: NULL in the row. */
@@ -70,6 +146,7 @@ static as_code write_last_try(db_writer *w, const db_job *job, as_err *err)
     const db_record *r = &job->record;
     const as_response *p = &r->response;
     as_sha256 room[4];
+    char dropped[DROPPED_TEXT];
     const as_sha256 *prefix = NULL;
     const as_sha256 *prompt = NULL;
     const as_sha256 *reasoning = NULL;
@@ -116,6 +193,7 @@ static as_code write_last_try(db_writer *w, const db_job *job, as_err *err)
     db_i64_known(&a, p->first_token_ns);
     db_i64_known(&a, p->total_ns);
     db_i64_known(&a, p->client_cpu_ns);
+    put_server_columns(w, &a, r, dropped);
     return db_run_args(&a, err);
 }
 
@@ -194,125 +272,24 @@ as_code db_write_seen(db_writer *w, as_err *err)
     return db_run_args(&a, err);
 }
 
-/* ---- summaries and events ----------------------------------------------------------------------
- */
-
-typedef struct summary_call {
-    int64_t task_id;
-    const as_summary *summary;
-    as_str scorer;
-    int scorer_version;
-} summary_call;
-
-typedef struct metric_row {
-    int group_no, metric_no;
-    as_str grp, name;
-    int64_t n;
-    double value;
-    const as_summary *all; /* of row (0, 0), else NULL */
-} metric_row;
-
-static as_code put_metric(db_writer *w, const summary_call *s, const metric_row *m, as_err *err)
+as_code db_write_gaps(db_writer *w, as_err *err)
 {
-    db_args a;
-    AS_TRY(db_prepare(&w->conn,
-                      "INSERT INTO metric(task_id, scorer, scorer_version, group_no, metric_no,"
-                      " grp, name, n, value, se, lo, hi, n_items, n_right, n_wrong, n_truncated,"
-                      " n_empty, n_unparsed, n_refused, n_error, n_ungraded)"
-                      " VALUES(?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
-                      &a, err));
-    db_i64(&a, s->task_id);
-    db_str(&a, s->scorer);
-    db_i64(&a, s->scorer_version);
-    db_i64(&a, m->group_no);
-    db_i64(&a, m->metric_no);
-    db_str(&a, m->grp);
-    db_str(&a, m->name);
-    db_i64(&a, m->n);
-    db_f64(&a, m->value);
-    if (m->all != NULL) {
-        db_f64(&a, m->all->se);
-        db_f64(&a, m->all->lo);
-        db_f64(&a, m->all->hi);
-        db_i64(&a, m->all->n_items);
-        _Static_assert(AS_N_VERDICTS == 8, "one column of metric per verdict");
-        for (int v = 0; v < AS_N_VERDICTS; v++)
-            db_i64(&a, m->all->anatomy[v]);
+    if (!w->has_gaps || w->run_id == 0)
+        return AS_OK;
+    for (int i = 0; i < DB_GAP_BUCKETS; i++) {
+        if (w->gaps.n[i] == 0)
+            continue;
+        db_args a;
+        AS_TRY(db_prepare(&w->conn,
+                          "INSERT INTO gap(run_id, bucket, n) VALUES(?,?,?)"
+                          " ON CONFLICT(run_id, bucket) DO UPDATE SET n = n + excluded.n",
+                          &a, err));
+        db_i64(&a, w->run_id);
+        db_i64(&a, i);
+        db_i64(&a, w->gaps.n[i]);
+        AS_TRY(db_run_args(&a, err));
+        w->gaps.n[i] = 0;
     }
-    return db_run_args(&a, err);
-}
-
-static as_code put_metrics(db_writer *w, const summary_call *s, metric_row row,
-                           const as_metric *metrics, int n, as_err *err)
-{
-    row.all = NULL;
-    for (int i = 0; i < n; i++) {
-        row.metric_no = i + 1;
-        row.name = metrics[i].name;
-        row.value = metrics[i].value;
-        AS_TRY(put_metric(w, s, &row, err));
-    }
+    w->has_gaps = false;
     return AS_OK;
-}
-
-static as_code put_summary(db_writer *w, void *user, as_err *err)
-{
-    const summary_call *s = user;
-    const as_summary *all = s->summary;
-    db_args a;
-    AS_TRY(db_prepare(&w->conn,
-                      "DELETE FROM metric WHERE task_id = ? AND scorer = ? AND scorer_version = ?",
-                      &a, err));
-    db_i64(&a, s->task_id);
-    db_str(&a, s->scorer);
-    db_i64(&a, s->scorer_version);
-    AS_TRY(db_run_args(&a, err));
-    metric_row row = {.name = AS_STR("score"), .n = all->n, .value = all->score, .all = all};
-    AS_TRY(put_metric(w, s, &row, err));
-    AS_TRY(put_metrics(w, s, row, all->metrics, all->n_metrics, err));
-    for (int g = 0; g < all->n_groups; g++) {
-        const as_group *group = &all->groups[g];
-        row = (metric_row){.group_no = g + 1,
-                           .grp = group->name,
-                           .name = AS_STR("score"),
-                           .n = group->n,
-                           .value = group->score};
-        AS_TRY(put_metric(w, s, &row, err));
-        AS_TRY(put_metrics(w, s, row, group->metrics, group->n_metrics, err));
-    }
-    return AS_OK;
-}
-
-as_code db_put_summary(db_store *db, int64_t task_id, const as_summary *summary, as_str scorer,
-                       int scorer_version, as_err *err)
-{
-    summary_call call = {task_id, summary, scorer, scorer_version};
-    return db_call(db, put_summary, &call, err);
-}
-
-typedef struct event_call {
-    int64_t run_id;
-    as_str level, kind, text;
-} event_call;
-
-static as_code put_event(db_writer *w, void *user, as_err *err)
-{
-    const event_call *e = user;
-    db_args a;
-    AS_TRY(db_prepare(&w->conn,
-                      "INSERT INTO event(run_id, at_ns, level, kind, text) VALUES(?,?,?,?,?)", &a,
-                      err));
-    db_i64(&a, e->run_id);
-    db_i64(&a, as_wall_ns());
-    db_str(&a, e->level);
-    db_str(&a, e->kind);
-    db_str(&a, e->text);
-    return db_run_args(&a, err);
-}
-
-as_code db_put_event(db_store *db, int64_t run_id, as_str level, as_str kind, as_str text,
-                     as_err *err)
-{
-    event_call call = {run_id, level, kind, text};
-    return db_call(db, put_event, &call, err);
 }

@@ -130,5 +130,7 @@ static as_code score_api(const as_sample *sample, const as_response *response, a
     return AS_OK;
 }
 
-const sc_scorer sc_choice_mmlu_pro = {"choice_mmlu_pro", 1, score_plain};
-const sc_scorer sc_choice_mmlu_pro_api = {"choice_mmlu_pro_api", 1, score_api};
+const sc_scorer sc_choice_mmlu_pro = {
+    .name = "choice_mmlu_pro", .version = 1, .score = score_plain};
+const sc_scorer sc_choice_mmlu_pro_api = {
+    .name = "choice_mmlu_pro_api", .version = 1, .score = score_api};

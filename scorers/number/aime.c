@@ -304,4 +304,4 @@ static as_code score_aime(const as_sample *sample, const as_response *response, 
     return AS_OK;
 }
 
-const sc_scorer sc_number_aime = {"number_aime", 1, score_aime};
+const sc_scorer sc_number_aime = {.name = "number_aime", .version = 1, .score = score_aime};

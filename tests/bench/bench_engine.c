@@ -1,6 +1,7 @@
-/* Speed of the engine, as CSV: bench_engine MODEL.gguf [prompt tokens] [generated tokens] [runs].
+/* Speed of the engine, as CSV: bench_engine MODEL.gguf [prompt tokens] [generated tokens] [runs] [kv].
  * Each line is the median of the runs. share: of the memory bandwidth that this machine shows to
- * plain reads by as many threads. */
+ * plain reads by as many threads. With kv (f32, f16, q8_0 or all) the default path alone, with that
+ * cache; its bytes are those of the keys and values that the generated rows see. */
 #include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -79,6 +80,7 @@ static double bandwidth(int threads)
 typedef struct bench {
     const g4_model *model;
     int n_prompt, n_generate, n_runs;
+    g4_kv_type kv;
     int32_t *ids; /* [n_prompt + n_generate] */
 } bench;
 
@@ -94,6 +96,7 @@ static int measure(const bench *b, g4_precision precision, int threads, double l
     as_err err = {0};
     g4_session *s = NULL;
     const g4_session_options o = {.precision = precision,
+                                  .kv = b->kv,
                                   .n_ctx = b->n_prompt + b->n_generate,
                                   .n_batch = BATCH,
                                   .n_threads = threads};
@@ -140,10 +143,18 @@ static int measure(const bench *b, g4_precision precision, int threads, double l
         g4_seq_free(s, seq);
     }
     const double rate = median(gigabytes, b->n_runs);
-    printf("%s,%s,%d,%d,%d,%d,%.1f,%.1f,%.1f,%.2f,%.2f,%.2f\n", g4_session_kernels(s),
-           precision == G4_F32 ? "f32" : "auto", threads, b->n_prompt, b->n_generate, b->n_runs,
-           median(prompt, b->n_runs), median(gigaops, b->n_runs), median(generate, b->n_runs), rate,
-           limit, rate / limit);
+    const double per_s = median(generate, b->n_runs);
+    const g4_memory memory = g4_session_memory(s);
+    const int window = g4_model_info(b->model)->window;
+    const int seen = b->n_prompt + b->n_generate / 2;
+    const double cache = ((double)memory.kv_full_bytes_per_token * seen +
+                          (double)(memory.kv_bytes_per_token - memory.kv_full_bytes_per_token) *
+                              (seen < window ? seen : window)) *
+                         per_s / 1e9;
+    printf("%s,%s,%s,%d,%d,%d,%d,%.1f,%.1f,%.1f,%.2f,%.2f,%.2f,%.2f\n", g4_session_kernels(s),
+           precision == G4_F32 ? "f32" : "auto", g4_kv_name(memory.kv), threads, b->n_prompt,
+           b->n_generate, b->n_runs, median(prompt, b->n_runs), median(gigaops, b->n_runs), per_s,
+           rate, cache, limit, (rate + cache) / limit);
     fflush(stdout);
     g4_session_close(s);
     return 0;
@@ -160,7 +171,7 @@ static int number(int argc, char **argv, int i, int fallback, int max)
 int main(int argc, char **argv)
 {
     if (argc < 2) {
-        fprintf(stderr, "usage: bench_engine MODEL.gguf [prompt] [generate] [runs]\n");
+        fprintf(stderr, "usage: bench_engine MODEL.gguf [prompt] [generate] [runs] [kv|all]\n");
         return 2;
     }
     bench b = {
@@ -180,9 +191,21 @@ int main(int argc, char **argv)
     as_rng_init(&rng, 1, AS_STR("bench"));
     for (int i = 0; i < b.n_prompt + b.n_generate; i++)
         b.ids[i] = (int32_t)as_rng_below(&rng, (uint64_t)g4_model_info(model)->n_vocab);
-    printf("kernels,precision,threads,prompt_tokens,generated_tokens,runs,prompt_tokens_per_s,"
-           "prompt_gflop_per_s,generated_tokens_per_s,weight_gb_per_s,memory_gb_per_s,share\n");
+    printf("kernels,precision,kv,threads,prompt_tokens,generated_tokens,runs,prompt_tokens_per_s,"
+           "prompt_gflop_per_s,generated_tokens_per_s,weight_gb_per_s,cache_gb_per_s,"
+           "memory_gb_per_s,share\n");
     int code = 0;
+    if (argc > 5) {
+        const double limit = bandwidth(2);
+        for (g4_kv_type kv = G4_KV_F32; kv <= G4_KV_Q8_0 && code == 0; kv++) {
+            b.kv = kv;
+            if (strcmp(argv[5], "all") == 0 || strcmp(argv[5], g4_kv_name(kv)) == 0)
+                code = measure(&b, G4_AUTO, 2, limit);
+        }
+        free(b.ids);
+        g4_model_close(model);
+        return code;
+    }
     for (int threads = 1; threads <= 2 && code == 0; threads++) {
         const double limit = bandwidth(threads);
         code = measure(&b, G4_AUTO, threads, limit);

@@ -44,6 +44,12 @@ assay show last --format json >"$work/show.json" 2>"$work/err" || fail "show: $(
 grep -q 'moe-attention' "$work/show.json" || fail "the run does not tell of its adapter"
 expect 2 'no-such' assay run -q -m "$model" -M "lora=$work/no-such" -t smoke_choice
 
+# A conversation takes one too.
+for flags in "" "--lora $lora/moe-experts" "--lora $lora/moe-experts:0"; do
+  echo hello | assay model chat "$model" -n 12 --temperature 0 $flags 2>"$work/err" | sha256sum >>"$work/chats" || fail "chat $flags: $(cat "$work/err")"
+done
+[ "$(sort -u "$work/chats" | wc -l)" -eq 2 ] && [ "$(sed -n 1p "$work/chats")" = "$(sed -n 3p "$work/chats")" ] || fail "chats: $(tr '\n' ' ' <"$work/chats")"
+
 expect 2 'no-such' assay model logits "$model" --ids "$work/ids.json" --out "$work/x" --lora "$work/no-such:2"
 expect 2 'general.type' assay model logits "$model" --ids "$work/ids.json" --out "$work/x" --lora "$model"
 expect 2 'another model' assay model logits "$AS_FIXTURES/engine/e2b/model.gguf" --ids "$work/ids.json" --out "$work/x" --lora "$lora/moe-attention"

@@ -43,7 +43,7 @@ cat >"$work/script.json" <<'J'
 {"seed": 7, "default": {"text": "The answer is ({letter}).", "delay_ms": 10, "jitter_ms": 20, "prompt_tokens": 100,
   "completion_tokens": 7, "error": "rate", "fail_share": 0.2, "fail_tries": 2, "retry_after_ms": 5}}
 J
-killed null "$AS_PROGRAM" run -m "null:$work/script.json" -t smoke -k 8 -j 8
+killed null "$AS_PROGRAM" run -m "null:$work/script.json" -t smoke -k 8 -j 8 --retry-ms 5
 
 # Some items fail for good: exit 3, and the store still must not depend on the kills.
 cat >"$work/broken.json" <<'J'
@@ -70,13 +70,13 @@ awk 'BEGIN { for (k = 0; k < 1000; k++) for (i = 1; i <= 24; i++)
 killed replay "$AS_PROGRAM" run -m "replay:$work/recorded.jsonl" -t smoke_choice
 
 # SIGINT: exit 130, resumable, and the same end.
-"$AS_PROGRAM" run -q -m "null:$work/script.json" -t smoke -k 8 -j 2 --db "$work/int.db" >/dev/null 2>"$work/err" &
+"$AS_PROGRAM" run -q -m "null:$work/script.json" -t smoke -k 8 -j 2 --retry-ms 5 --db "$work/int.db" >/dev/null 2>"$work/err" &
 pid=$!
 sleep 0.6
 kill -INT $pid
 wait $pid
 code=$?
 [ $code -eq 130 ] || fail "SIGINT: exit $code, want 130"
-assay run -q -m "null:$work/script.json" -t smoke -k 8 -j 2 --db "$work/int.db" >/dev/null 2>&1 || fail "SIGINT: continuing failed"
+assay run -q -m "null:$work/script.json" -t smoke -k 8 -j 2 --retry-ms 5 --db "$work/int.db" >/dev/null 2>&1 || fail "SIGINT: continuing failed"
 same_store interrupted "$work/null.whole.db" "$work/int.db"
 finish

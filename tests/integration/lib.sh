@@ -34,3 +34,30 @@ expect() {
 
 # number FILE KEY: the first number behind "KEY": in a JSON text.
 number() { grep -oE "\"$2\":-?[0-9.e+-]+" "$1" | head -1 | cut -d: -f2; }
+
+# server COMMAND…: starts a server that prints its address; sets $url and $server (its process).
+server() {
+  [ "$1" = assay ] && set -- "$AS_PROGRAM" "${@:2}"
+  : >"$work/address"
+  "$@" >"$work/address" 2>"$work/server.err" </dev/null &
+  server=$!
+  url=
+  for _ in $(seq 200); do
+    url=$(head -1 "$work/address" 2>/dev/null)
+    [ -n "$url" ] && return 0
+    kill -0 "$server" 2>/dev/null || break
+    sleep 0.1
+  done
+  fail "no server: $* ($(head -3 "$work/server.err"))"
+  return 1
+}
+
+# stop_server SIGNAL: ends it; it must end well and say nothing that a sanitizer says.
+stop_server() {
+  local code
+  kill -"$1" "$server" 2>/dev/null
+  wait "$server"
+  code=$?
+  [ $code -eq 0 ] || fail "the server ended with $code: $(head -3 "$work/server.err")"
+  ! grep -E 'Sanitizer|runtime error' "$work/server.err" || fail "a sanitizer spoke"
+}

@@ -35,7 +35,7 @@ fi
 
 # Passing faults are retried, lasting ones are errors and not wrong answers.
 printf '{"default":{"text":"The answer is (A).","error":"rate","fail_tries":2,"retry_after_ms":1}}' >"$work/s.json"
-run_json -m "null:$work/s.json" -t smoke_choice >"$work/d.json" || fail "retries: $(cat "$work/err")"
+run_json -m "null:$work/s.json" -t smoke_choice --retry-ms 1 >"$work/d.json" || fail "retries: $(cat "$work/err")"
 [ "$(number "$work/d.json" error)" = 0 ] || fail "retried requests count as errors"
 printf '{"default":{"text":"The answer is (A)."},"items":{"c01":{"error":"request"},"c02":{"text":""},"c03":{"text":"Hm","finish":"length"},
   "c04":{"text":"","finish":"length"},"c05":{"finish":"blocked","text":""},"c06":{"text":"no idea"}}}' >"$work/s.json"

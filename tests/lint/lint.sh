@@ -42,7 +42,7 @@ only_in() { # HEADER-PATTERN ALLOWED-PATTERN
 }
 for found in "$(only_in 'cjson/' '^harness/base/json\.c$')" "$(only_in 'pcre2' '^harness/base/regex\.c$')" \
              "$(only_in 'sqlite3' '^harness/store/')" "$(only_in 'nettle/' '^harness/base/hash\.c$')" \
-             "$(only_in 'curl/' '^harness/backend/')"; do
+             "$(only_in 'curl/' '^harness/backend/')" "$(only_in 'event2/' '^harness/serve/')"; do
   [ -z "$found" ] || finding "$found"
 done
 
@@ -56,7 +56,7 @@ found=$(grep -nE '(^|[^A-Za-z0-9_])(printf|puts|putchar)\(' $ours | grep -vE '^h
 [ -z "$found" ] || finding "$found (libraries do not print)"
 
 # ---- files ---------------------------------------------------------------------------------------
-for folder in . harness harness/base harness/types harness/backend harness/run harness/store harness/cli \
+for folder in . harness harness/base harness/types harness/backend harness/serve harness/run harness/store harness/cli \
               engine suites scorers reports tests datasets tools; do
   [ -f "$folder/README.md" ] || finding "$folder: has no README.md"
 done

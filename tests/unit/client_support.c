@@ -108,13 +108,18 @@ void client_submit(client *c, const as_request *rq)
         fail_msg("submit: %s", err.text);
 }
 
+void client_poll(client *c, int wait_ms, as_err *err)
+{
+    if (c->be->driver->poll(c->be, wait_ms, on_done, c, err) != AS_OK)
+        fail_msg("poll: %s", err->text);
+}
+
 void client_wait(client *c, int n)
 {
     const int64_t until = as_now_ns() + (int64_t)PATIENCE_S * 1000000000;
     as_err err = {0};
     while (c->n_done < n) {
-        if (c->be->driver->poll(c->be, 50, on_done, c, &err) != AS_OK)
-            fail_msg("poll: %s", err.text);
+        client_poll(c, 50, &err);
         if (as_now_ns() > until)
             fail_msg("%d of %d requests ended in %d s", c->n_done, n, PATIENCE_S);
     }

@@ -31,6 +31,7 @@ void client_close(client *c);
 void client_submit(client *c, const as_request *rq);
 /* Until n requests in all have ended, at most ten seconds. */
 void client_wait(client *c, int n);
+void client_poll(client *c, int wait_ms, as_err *err);
 /* Submits, waits, and hands out what came. */
 const as_response *client_ask(client *c, const as_request *rq);
 

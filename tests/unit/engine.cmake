@@ -12,3 +12,8 @@ as_test(test_engine_session ${CMAKE_CURRENT_LIST_DIR}/test_engine_session.c
   ${CMAKE_CURRENT_LIST_DIR}/synthetic.c ${ENGINE_SUPPORT} DEPS as_engine as_base m LABELS engine
   TIMEOUT 600)
 as_test(test_sample ${CMAKE_CURRENT_LIST_DIR}/test_sample.c DEPS as_engine as_base m LABELS unit)
+set(SCRIPTED ${CMAKE_CURRENT_LIST_DIR}/scripted.c ${ENGINE_SUPPORT})
+as_test(test_engine_needle ${CMAKE_CURRENT_LIST_DIR}/test_engine_needle.c ${SCRIPTED}
+  DEPS as_engine as_base m LABELS engine TIMEOUT 600)
+as_test(test_engine_kv ${CMAKE_CURRENT_LIST_DIR}/test_engine_kv.c ${SCRIPTED}
+  DEPS as_engine as_base m LABELS engine TIMEOUT 300)

@@ -5,3 +5,6 @@ as_test(test_adapter ${CMAKE_CURRENT_LIST_DIR}/test_adapter.c ${ADAPTER_SUPPORT}
   DEPS as_engine as_base m LABELS engine TIMEOUT 900)
 as_test(test_adapter_files ${CMAKE_CURRENT_LIST_DIR}/test_adapter_files.c ${ADAPTER_SUPPORT}
   DEPS as_engine as_base m LABELS engine TIMEOUT 120)
+as_test(test_adapter_embedding ${CMAKE_CURRENT_LIST_DIR}/test_adapter_embedding.c
+  ${CMAKE_CURRENT_LIST_DIR}/hf_support.c ${CMAKE_CURRENT_LIST_DIR}/engine_support.c
+  DEPS as_engine as_base m LABELS engine)

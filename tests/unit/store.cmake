@@ -7,3 +7,5 @@ as_test(test_store_kill ${CMAKE_CURRENT_LIST_DIR}/test_store_kill.c DEPS as_stor
   LABELS unit TIMEOUT 120)
 add_executable(bench_store ${CMAKE_CURRENT_LIST_DIR}/../bench/bench_store.c)
 target_link_libraries(bench_store PRIVATE as_store as_warnings)
+as_test(test_store_server ${CMAKE_CURRENT_LIST_DIR}/test_store_server.c
+  DEPS as_store store_cases PkgConfig::SQLITE ZLIB::ZLIB LABELS unit)

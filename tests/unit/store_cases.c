@@ -101,8 +101,8 @@ static as_str answer_text(case_task *c, size_t position, int repeat, as_rng *rng
 db_record case_record(case_task *c, int64_t task_id, size_t position, int repeat)
 {
     static const db_try failed[] = {
-        {AS_ERROR_RATE, AS_STR_INIT("too many requests"), 429, 0, 1000},
-        {AS_ERROR_TIMEOUT, AS_STR_INIT("no answer in 5 s"), 0, 0, 5000000000},
+        {AS_ERROR_RATE, AS_STR_INIT("too many requests"), 429, 0, 1000, {0}},
+        {AS_ERROR_TIMEOUT, AS_STR_INIT("no answer in 5 s"), 0, 0, 5000000000, {0}},
     };
     as_rng rng;
     as_rng_init(&rng, position * 31 + (uint64_t)repeat, AS_STR("record"));

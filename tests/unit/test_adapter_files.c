@@ -96,7 +96,8 @@ static void names_that_are_refused(void **state)
     static const struct {
         const char *name, *want;
     } rows[] = {
-        {"token_embd.weight", "embedding table"},
+        {"token_embd.weight", "has shape"}, /* of two rows */
+        {"per_layer_token_embd.weight", "embedding table"},
         {"blk.1.ffn_gate_inp.weight", "router"},
         {"blk.1.attn_norm.weight", "norm"},
         {"output_norm.weight", "norm"},
@@ -145,7 +146,7 @@ static void peft_refusals(void **state)
         {"experts' inner side", {.bad_shape = PEFT_E3 ".lora_B.weight"}, "fits neither"},
         {"embedding",
          {.extra = "base_model.model.model.embed_tokens.lora_embedding_A"},
-         "embedding table"},
+         "no partner"},
         {"a whole module",
          {.extra = "base_model.model.model.embed_tokens.weight"},
          "no factor of LoRA"},

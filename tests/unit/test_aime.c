@@ -223,7 +223,7 @@ static as_code load(su_task *task, place *p, const char *name, as_err *err)
     const su_suite *suite = NULL;
     const su_protocol *protocol = NULL;
     const su_load_options o = {p->root, true};
-    AS_TRY(su_find(suites, as_str_of(name), &suite, &protocol, err));
+    AS_TRY(su_find(suites, as_str_of(name), &suite, &protocol, NULL, err));
     return suite->load(task, suite, protocol, &o, &p->arena, err);
 }
 

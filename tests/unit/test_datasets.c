@@ -42,7 +42,7 @@ static as_code toy_row(const as_json *value, const char *path, as_str *split, as
     return AS_OK;
 }
 
-static const ds_importer toy = {"toy", "MIT", "here", toy_row};
+static const ds_importer toy = {.name = "toy", .licence = "MIT", .source = "here", .row = toy_row};
 
 typedef struct place {
     char dir[64], root[80];

@@ -311,8 +311,9 @@ static void bad_options_are_refused(void **state)
         {"n_seqs", {.n_seqs = -1}, AS_RANGE},
         {"n_batch", {.n_batch = 1 << 30}, AS_RANGE},
         {"n_threads", {.n_threads = 1 << 20}, AS_RANGE},
-        {"f32 only", {.kv = G4_KV_F16}, AS_UNSUPPORTED},
-        {"f32 only", {.kv = G4_KV_Q8_0}, AS_UNSUPPORTED},
+        {"heads of layer 0 have 8", {.kv = G4_KV_Q8_0}, AS_UNSUPPORTED},
+        {"cache type", {.kv = (g4_kv_type)9}, AS_RANGE},
+        {"memory_limit", {.memory_limit = -1}, AS_RANGE},
         {"precision", {.precision = (g4_precision)9}, AS_RANGE},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -332,7 +333,7 @@ static void the_plan_is_what_opens(void **state)
 {
     (void)state;
     g4_model *m = made(S_T1, false);
-    const g4_session_options o = {.n_ctx = 1000, .n_seqs = 3, .n_batch = 32};
+    const g4_session_options o = {.kv = G4_KV_F32, .n_ctx = 1000, .n_seqs = 3, .n_batch = 32};
     g4_memory plan;
     as_err err = {0};
     assert_int_equal(g4_session_plan(m, &o, &plan, &err), AS_OK);
@@ -344,6 +345,9 @@ static void the_plan_is_what_opens(void **state)
     const int64_t full = 17 * 64 * 4 * 2 * 2 * 16;
     const int64_t sliding = 2 * 64 * 4 * 2 * 2 * 2 * 8;
     assert_int_equal(plan.kv_bytes, 3 * (full + sliding));
+    assert_int_equal(plan.kv_full_bytes, 3 * full);
+    assert_int_equal(plan.kv_sliding_bytes, 3 * sliding);
+    assert_int_equal(plan.kv_full_bytes_per_token, 4 * (2 * 2 * 16));
     g4_session_close(s);
     g4_model_close(m);
 }

@@ -91,13 +91,14 @@ static void attention_parts(void **state)
             float *start = numbers((size_t)(HEADS * dh), 0.0F);
             memcpy(start, o, (size_t)(HEADS * dh) * sizeof *o);
             float s[HEADS * 16];
-            ops->scores(s, 16, q, HEADS, k, KEYS, dh, 0.5F);
+            const uint8_t *rows = (const uint8_t *)(const void *)k;
+            ops->scores(s, 16, q, HEADS, K_F32, rows, KEYS, dh, 0.5F);
             for (int h = 0; h < HEADS; h++)
                 for (int j = 0; j < KEYS; j++)
                     near(ops, "scores", 16 * h + j, (double)s[16 * h + j],
                          0.5 * k_dot_ref(q + h * dh, k + j * dh, dh),
                          1e-6 * magnitude(q + h * dh, k + j * dh, dh) + 1e-30);
-            ops->weigh(o, s, 16, HEADS, k, KEYS, dh);
+            ops->weigh(o, s, 16, HEADS, K_F32, rows, KEYS, dh);
             for (int h = 0; h < HEADS; h++)
                 for (int i = 0; i < dh; i++) {
                     double want = (double)start[h * dh + i];
@@ -113,6 +114,77 @@ static void attention_parts(void **state)
             drop(o);
             drop(start);
         }
+}
+
+/* Rows of keys and values in each format: what is stored is the nearest, the same in all families,
+ * and scores and sums have the bits that the same values as f32 give. */
+static void check_cache(const k_ops *ops, uint32_t type, int dh, float scale)
+{
+    enum { HEADS = 7, KEYS = 13 };
+    const size_t row_bytes = k_row_bytes(type, dh);
+    const size_t n = (size_t)KEYS * (size_t)dh;
+    float *x = numbers(n, scale);
+    float *plain_rows = numbers(n, 0.0F);
+    float *q = numbers((size_t)(HEADS * dh), 1.0F);
+    uint8_t *rows = malloc(KEYS * row_bytes); /* exact: the sanitizer sees a read behind it */
+    uint8_t *first = malloc(KEYS * row_bytes);
+    for (size_t j = 0; j < KEYS; j++) {
+        ops->store(rows + j * row_bytes, type, x + j * (size_t)dh, dh);
+        k_ops_at(0)->store(first + j * row_bytes, type, x + j * (size_t)dh, dh);
+        k_dequant_ref(plain_rows + j * (size_t)dh, type, rows + j * row_bytes, dh);
+    }
+    assert_memory_equal(rows, first, KEYS * row_bytes);
+    const double step = type == K_Q8_0 ? 0.51 / 127 + 0x1p-11 : 0x1p-11; /* of the largest */
+    for (size_t i = 0; i < n; i++)
+        near(ops, "store", (int)i, (double)plain_rows[i], (double)x[i],
+             step * (double)scale + 0x1p-18);
+    const uint8_t *as_f32 = (const uint8_t *)(const void *)plain_rows;
+    float s[2][HEADS * 16];
+    ops->scores(s[0], 16, q, HEADS, type, rows, KEYS, dh, 0.5F);
+    ops->scores(s[1], 16, q, HEADS, K_F32, as_f32, KEYS, dh, 0.5F);
+    for (size_t h = 0; h < HEADS; h++)
+        assert_memory_equal(s[0] + 16 * h, s[1] + 16 * h, KEYS * sizeof(float));
+    float *o[2] = {numbers((size_t)(HEADS * dh), 1.0F), numbers((size_t)(HEADS * dh), 1.0F)};
+    memcpy(o[1], o[0], (size_t)(HEADS * dh) * sizeof(float));
+    ops->weigh(o[0], s[0], 16, HEADS, type, rows, KEYS, dh);
+    ops->weigh(o[1], s[0], 16, HEADS, K_F32, as_f32, KEYS, dh);
+    assert_memory_equal(o[0], o[1], (size_t)(HEADS * dh) * sizeof(float));
+    drop(o[0]);
+    drop(o[1]);
+    drop(q);
+    drop(x);
+    drop(plain_rows);
+    free(rows);
+    free(first);
+}
+
+static void formats_of_the_cache(void **state)
+{
+    (void)state;
+    static const uint32_t types[] = {K_F32, K_F16, K_Q8_0};
+    static const int blocks[] = {32, 64, 96, 256, 512};
+    for (int f = 0; k_ops_at(f) != NULL; f++)
+        for (size_t t = 0; t < 3; t++)
+            for (size_t s = 0; s < 3; s++) { /* no f16 holds the largest scale */
+                for (int l = 0; l < N_LENGTHS && types[t] != K_Q8_0; l++)
+                    check_cache(k_ops_at(f), types[t], lengths[l], scales[s]);
+                for (int l = 0; l < 5; l++)
+                    check_cache(k_ops_at(f), types[t], blocks[l], scales[s]);
+            }
+    /* what a half cannot hold shows */
+    for (int f = 0; k_ops_at(f) != NULL; f++) {
+        const float bad[32] = {1e6F, -1e6F, NAN, INFINITY, 65504, 65519, 65520, 6e-8F, 2e-8F};
+        uint8_t row[64];
+        float back[32];
+        k_ops_at(f)->store(row, K_F16, bad, 32);
+        k_dequant_ref(back, K_F16, row, 32);
+        assert_true(isinf(back[0]) && back[1] == -INFINITY && isnan(back[2]) && isinf(back[3]));
+        assert_true(back[4] == 65504 && back[5] == 65504 && isinf(back[6]));
+        assert_true(back[7] == 0x1p-24F && back[8] == 0);
+        k_ops_at(f)->store(row, K_Q8_0, bad, 32);
+        k_dequant_ref(back, K_Q8_0, row, 32);
+        assert_true(isnan(back[0]) && isnan(back[31]));
+    }
 }
 
 static void softmax_and_gelu(void **state)
@@ -407,10 +479,15 @@ int main(void)
     for (int f = 0; k_ops_at(f) != NULL; f++)
         print_message("family %s\n", k_ops_at(f)->name);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(f32_products),       cmocka_unit_test(attention_parts),
-        cmocka_unit_test(softmax_and_gelu),   cmocka_unit_test(special_numbers),
-        cmocka_unit_test(norms_and_rotation), cmocka_unit_test(rounding_of_activations),
-        cmocka_unit_test(quantised_products), cmocka_unit_test(extremes),
+        cmocka_unit_test(f32_products),
+        cmocka_unit_test(attention_parts),
+        cmocka_unit_test(formats_of_the_cache),
+        cmocka_unit_test(softmax_and_gelu),
+        cmocka_unit_test(special_numbers),
+        cmocka_unit_test(norms_and_rotation),
+        cmocka_unit_test(rounding_of_activations),
+        cmocka_unit_test(quantised_products),
+        cmocka_unit_test(extremes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

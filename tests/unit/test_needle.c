@@ -16,7 +16,7 @@ static su_task load(const char *protocol)
     const su_suite *suite = NULL;
     const su_protocol *p = NULL;
     as_err err = {0};
-    assert_int_equal(su_find(all, as_str_of(name), &suite, &p, &err), AS_OK);
+    assert_int_equal(su_find(all, as_str_of(name), &suite, &p, NULL, &err), AS_OK);
     su_task task;
     const su_load_options options = {.data_root = "/nowhere", .want_prompts = true};
     assert_int_equal(suite->load(&task, suite, p, &options, &keep, &err), AS_OK);

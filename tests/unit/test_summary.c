@@ -133,16 +133,16 @@ static void finds_suites_by_name(void **state)
             char name[128];
             const su_protocol *p = &(*s)->protocols[i];
             (void)snprintf(name, sizeof name, "%s:%s", (*s)->name, p->id);
-            assert_int_equal(su_find(all, as_str_of(name), &suite, &protocol, &err), AS_OK);
+            assert_int_equal(su_find(all, as_str_of(name), &suite, &protocol, NULL, &err), AS_OK);
             assert_ptr_equal(protocol, p);
             assert_true(p->repeats > 0 && p->max_tokens > 0 && p->scorer != NULL);
         }
-    assert_int_equal(su_find(all, AS_STR("mmlu_pro"), &suite, &protocol, &err), AS_OK);
+    assert_int_equal(su_find(all, AS_STR("mmlu_pro"), &suite, &protocol, NULL, &err), AS_OK);
     assert_string_equal(protocol->id, "official");
-    assert_int_equal(su_find(all, AS_STR("mmlu"), &suite, &protocol, &err), AS_RANGE);
+    assert_int_equal(su_find(all, AS_STR("mmlu"), &suite, &protocol, NULL, &err), AS_RANGE);
     assert_string_equal(err.text, "no suite \"mmlu\"; there are: mmlu_pro, aime, smoke_choice, "
                                   "smoke_number");
-    assert_int_equal(su_find(all, AS_STR("mmlu_pro:"), &suite, &protocol, &err), AS_RANGE);
+    assert_int_equal(su_find(all, AS_STR("mmlu_pro:"), &suite, &protocol, NULL, &err), AS_RANGE);
     assert_string_equal(err.text, "suite mmlu_pro has no protocol \"\"; there are: official, "
                                   "official-api, own-shots");
 }

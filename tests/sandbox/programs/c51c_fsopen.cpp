@@ -1,0 +1,11 @@
+// The new mount interface.
+#define _GNU_SOURCE
+#include <cstdio>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+int main() {
+    bool hit = false;
+    hit |= syscall(430, "tmpfs", 0) >= 0;
+    std::puts(hit ? "ESCAPED" : "7");
+}
