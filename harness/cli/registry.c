@@ -13,6 +13,7 @@ const be_driver *const cli_backends[] = {
     &be_vllm,
     &be_ollama,
     &be_lmstudio,
+    &be_gemini,
     &be_tjs,
     &be_plugin,
     &be_replay,
