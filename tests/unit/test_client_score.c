@@ -188,7 +188,7 @@ static void serve_echo(void *user, const peer_request *rq, peer_conn *conn)
 #define ECHO(tokens, values)                                                                       \
     "{\"choices\":[{\"index\":0,\"text\":\"?\",\"logprobs\":{\"tokens\":[" tokens                  \
     "],\"token_logprobs\":[" values "],\"top_logprobs\":[null,{\"q\":-0.5},{\" B\":-1.5},{\" "     \
-                                    "D\":-0.75},{\"z\":-9}]},\"finish_reason\":\"length\"}],"      \
+    "D\":-0.75},{\"z\":-9}]},\"finish_reason\":\"length\"}],"                                      \
     "\"usage\":{\"prompt_tokens\":4,\"completion_tokens\":1}}"
 
 static void scoring_by_echo(void **state)

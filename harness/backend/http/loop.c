@@ -453,9 +453,11 @@ static void check_deadlines(ht_loop *loop)
         loop->check_ns = next;
 }
 
-static void read_ends(ht_loop *loop)
+/* True if a call has ended. */
+static bool read_ends(ht_loop *loop)
 {
     int n_left = 0;
+    bool has_ended = false;
     CURLMsg *m;
     while ((m = loop->curl->multi_info_read(loop->multi, &n_left)) != NULL) {
         if (m->msg != CURLMSG_DONE)
@@ -464,7 +466,9 @@ static void read_ends(ht_loop *loop)
         char *private = NULL;
         (void)loop->curl->easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, &private);
         finish(loop, (ht_call *)(void *)private, c);
+        has_ended = true;
     }
+    return has_ended;
 }
 
 /* ---- the loop -----------------------------------------------------------------------------------
@@ -498,8 +502,10 @@ as_code ht_loop_turn(ht_loop *loop, int wait_ms, as_err *err)
 {
     struct epoll_event events[EVENTS_AT_ONCE];
     fire_timer(loop);
-    read_ends(loop);
-    const int n = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, sleep_ms(loop, wait_ms));
+    /* A reply may be there at once: then somebody waits for its end, not for more. */
+    const bool has_ended = read_ends(loop);
+    const int n = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE,
+                             has_ended ? 0 : sleep_ms(loop, wait_ms));
     if (n < 0 && errno != EINTR)
         return as_fail_sys(err, "epoll_wait");
     for (int i = 0; i < n; i++) {
@@ -511,7 +517,7 @@ as_code ht_loop_turn(ht_loop *loop, int wait_ms, as_err *err)
         (void)loop->curl->multi_socket_action(loop->multi, events[i].data.fd, mask, &n_running);
     }
     fire_timer(loop);
-    read_ends(loop);
+    (void)read_ends(loop);
     check_deadlines(loop);
     return AS_OK;
 }
