@@ -504,8 +504,8 @@ as_code ht_loop_turn(ht_loop *loop, int wait_ms, as_err *err)
     fire_timer(loop);
     /* A reply may be there at once: then somebody waits for its end, not for more. */
     const bool has_ended = read_ends(loop);
-    const int n = epoll_wait(loop->epoll, events, EVENTS_AT_ONCE,
-                             has_ended ? 0 : sleep_ms(loop, wait_ms));
+    const int n =
+        epoll_wait(loop->epoll, events, EVENTS_AT_ONCE, has_ended ? 0 : sleep_ms(loop, wait_ms));
     if (n < 0 && errno != EINTR)
         return as_fail_sys(err, "epoll_wait");
     for (int i = 0; i < n; i++) {
