@@ -31,7 +31,7 @@
 enum {
     MAX_FDS = 4096,
     MAX_REQUEST = 65536,
-    N_REQUESTS = 40000,
+    N_REQUESTS = 20000,
     N_STREAMS = 256,
     N_ROUNDS = 8,
     N_TOKENS = 8,
@@ -330,6 +330,7 @@ int main(void)
         (void)kill(child, SIGTERM);
         return 1;
     }
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     measure(&b);
     be_openai.close(b.be);
     (void)kill(child, SIGTERM);

@@ -82,14 +82,11 @@ if [ -z "${AS_SHARED:-}" ]; then
 else
   for kind in dense moe e2b; do
     model=$AS_SHARED/golden/text/$kind/model.gguf
-    "$python" - "$AS_SHARED/golden/text/$kind/cases.json" >"$work/ids.json" <<'PY'
-import json, sys
-ids = max((c["ids"] for c in json.load(open(sys.argv[1]))), key=len)[:120]
-print(ids)
-PY
     start "$model" 512 || continue
-    assay run -q -m llamacpp: --base-url "$url" -t smoke_number -L 1 --max-tokens 4 --num-fewshot 0 --think on --new-run \
-      >/dev/null 2>"$work/err" || fail "$kind: a run: $(head -2 "$work/err")"
+    assay doctor --backend llamacpp --base-url "$url" >"$work/doctor" 2>"$work/err" ||
+      fail "$kind: doctor: $(head -2 "$work/err")"
+    grep -qE '^can .*chat.* score .*tokenize render' "$work/doctor" || fail "$kind: $(cat "$work/doctor")"
+    grep -q 'first token after' "$work/doctor" || fail "$kind: $(cat "$work/doctor")"
     stop
   done
 fi

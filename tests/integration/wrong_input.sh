@@ -10,6 +10,15 @@ expect 2 'no command "frobnicate"' assay frobnicate
 expect 2 'unknown flag --frob' assay run --frob
 expect 2 '--limit x' assay run -m null: -t smoke --limit x
 expect 2 'usage' assay run -m null: -t ,
+expect 2 'key_env=NAME' assay run -m openai:x -t smoke --base-url http://user:secret@127.0.0.1:1
+expect 2 'key_env=NAME' assay run -m openai:x -t smoke --base-url 'http://127.0.0.1:1/?key=secret'
+expect 2 'want http://' assay run -m openai:x -t smoke --base-url 127.0.0.1:1
+expect 2 '--base-url' assay run -m openai:x -t smoke
+expect 2 'there are: openai' assay run -m openai:x -t smoke -M profile=x --base-url http://127.0.0.1:1
+expect 2 'unknown option' assay run -m openai:x -t smoke -M nonsense=1 --base-url http://127.0.0.1:1
+expect 2 'want on or off' assay run -m openai:x -t smoke -M stream=maybe --base-url http://127.0.0.1:1
+expect 5 '127.0.0.1:1' assay run -m openai:x -t smoke --base-url http://127.0.0.1:1
+expect 5 '127.0.0.1:1' assay doctor --backend llamacpp --base-url http://127.0.0.1:1
 expect 2 'smoke_choice' assay run -m null: -t nosuchsuite
 expect 2 'nosuchprotocol' assay run -m null: -t smoke_choice:nosuchprotocol
 expect 2 '--repeats 0' assay run -m null: -t smoke --repeats 0
