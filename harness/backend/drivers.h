@@ -13,5 +13,6 @@ extern const be_driver be_plugin;   /* plugin/: a shared library of somebody els
 extern const be_driver be_tjs;      /* bridge/: transformers.js in a Node child */
 extern const be_driver be_ollama;   /* http/dialect_ollama.c: Ollama, by its own routes */
 extern const be_driver be_lmstudio; /* http/dialect_lmstudio.c: LM Studio */
+extern const be_driver be_gemini;   /* http/dialect_gemini.c: Google AI Studio */
 
 #endif
