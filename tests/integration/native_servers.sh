@@ -4,8 +4,9 @@
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 command -v curl >/dev/null || { skip "native_servers: curl is not here"; exit 77; }
 
+task=smoke_choice:chat
 run_one() { # MODEL option…
-  assay run -q -m "$1" --base-url "$url" -t smoke_choice -L 4 --format json --new-run --retry-ms 1 "${@:2}" >"$work/run.json" 2>"$work/err"
+  assay run -q -m "$1" --base-url "$url" -t $task -L 4 --format json --new-run --retry-ms 1 "${@:2}" >"$work/run.json" 2>"$work/err"
 }
 anatomy() { # WORD: how many of the four answers
   grep -o '"anatomy":{[^}]*}' "$work/run.json" | grep -oE "\"$1\":[0-9]+" | cut -d: -f2
@@ -26,10 +27,15 @@ for model in ollama: ollama:mock lmstudio: lmstudio:mock gemini:mock; do
   done
 done
 
+for model in ollama: lmstudio:; do # plain texts, without the servers' template
+  task=smoke_choice:5shot run_one $model && [ "$(anatomy error)" = 0 ] || fail "$model, plain: $(head -3 "$work/err")"
+done
+expect 2 'plain completion' assay run -q -m gemini:mock --base-url "$url" -t smoke_choice:5shot -L 1
+
 # What was really sent: by the servers' own routes; the window, nothing cut, thinking off, the filters at their least.
 curl -sS -m 10 "$url/_mock/requests" >"$work/requests"
-for sent in 'POST /api/chat ' 'POST /api/v0/chat/completions ' 'POST /v1beta/models/mock:generateContent ' \
-            'POST /v1beta/models/mock:streamGenerateContent?alt=sse ' '\"num_ctx\":' '\"truncate\":false' '\"shift\":false' \
+for sent in 'POST /api/chat\n' 'POST /api/generate\n' 'POST /api/v0/completions\n' 'POST /api/v0/chat/completions\n' \
+            'POST /v1beta/models/mock:generateContent\n' 'POST /v1beta/models/mock:streamGenerateContent?alt=sse\n' '\"num_ctx\":' '\"truncate\":false' '\"shift\":false' \
             '\"think\":false' '\"reasoning_effort\":\"none\"' '\"threshold\":\"BLOCK_NONE\"'; do
   grep -qF -- "$sent" "$work/requests" || fail "no $sent was sent"
 done
@@ -44,10 +50,10 @@ for model in lmstudio:mock gemini:mock; do
 done
 
 # ---- models that are not opened ---------------------------------------------------------------------------------
-expect 2 'cloud=on' assay run -q -m ollama:big:cloud --base-url "$url" -t smoke_choice -L 1
-expect 2 'want a model' assay run -q -m 'gemini:a/b' --base-url "$url" -t smoke_choice -L 1
-expect 2 'no such model' assay run -q -m lmstudio:none --base-url "$url" -t smoke_choice -L 1
-env -u GEMINI_API_KEY -u GOOGLE_API_KEY "$AS_PROGRAM" run -q -m gemini:gemma-4-31b-it -t smoke_choice -L 1 >"$work/out" 2>"$work/err"
+expect 2 'cloud=on' assay run -q -m ollama:big:cloud --base-url "$url" -t smoke_choice:chat -L 1
+expect 2 'want a model' assay run -q -m 'gemini:a/b' --base-url "$url" -t smoke_choice:chat -L 1
+expect 2 'no such model' assay run -q -m lmstudio:none --base-url "$url" -t smoke_choice:chat -L 1
+env -u GEMINI_API_KEY -u GOOGLE_API_KEY "$AS_PROGRAM" run -q -m gemini:gemma-4-31b-it -t smoke_choice:chat -L 1 >"$work/out" 2>"$work/err"
 [ $? -eq 2 ] && grep -q GEMINI_API_KEY "$work/err" || fail "without a key: $(cat "$work/err")"
 stop_server TERM
 
@@ -61,8 +67,7 @@ stop_server TERM
 
 # ---- group 9: Gemini's candidates --------------------------------------------------------------------------------
 server assay mock "$AS_FIXTURES/mock/09_gemini.json" --port 0
-for row in both:error:0 noparts:empty:4 nocontent:truncated:4 thoughts:truncated:4 blocked:refused:4 safety:refused:4 none:error:4 \
-           cut:error:4; do
+for row in both:error:0 noparts:empty:4 nocontent:truncated:4 thoughts:truncated:4 blocked:refused:4 safety:refused:4 none:error:4; do
   IFS=: read -r name word n <<<"$row"
   run_one "gemini:$name" -M probe=off --max-tries 1
   [ "$(anatomy "$word")" = "$n" ] || fail "group 9, $name: $(anatomy "$word") $word, want $n ($(head -3 "$work/err"))"
