@@ -1,5 +1,5 @@
 /* cmd_doctor.c — assay doctor: what this build and this machine can do, what makes timings
- * unreliable here. */
+ * unreliable here; or what a server is and can do. */
 #include <stdarg.h>
 #include <string.h>
 #include <sys/statvfs.h>
@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "base/proc.h"
+#include "base/time.h"
 #include "cli/cli.h"
 #include "datasets/dataset.h"
 #include "scorers/sandbox/sandbox.h"
@@ -118,23 +119,181 @@ static void put_folders(as_buf *b, const cli_env *env)
         line(b, "disk", "%.1f GB free", (double)fs.f_bavail * (double)fs.f_frsize / 1e9);
 }
 
+/* ---- a server -----------------------------------------------------------------------------------
+ */
+
+typedef struct doctor_flags {
+    const char *backend, *model;
+    cli_list base_urls, model_options;
+} doctor_flags;
+
+static void put_caps(as_buf *b, unsigned caps)
+{
+    static const struct {
+        unsigned bit;
+        const char *name;
+    } names[] = {
+        {BE_CAN_CHAT, "chat"},         {BE_CAN_TEXT, "text"},
+        {BE_CAN_IDS, "ids"},           {BE_CAN_LOGPROBS, "logprobs"},
+        {BE_CAN_SCORE, "score"},       {BE_CAN_SCORE_FIRST, "score-first"},
+        {BE_CAN_TOKENIZE, "tokenize"}, {BE_CAN_RENDER, "render"},
+        {BE_CAN_THINK, "think"},       {BE_CAN_IMAGE, "images"},
+        {BE_CAN_AUDIO, "audio"},       {BE_CAN_SEED, "seed"},
+        {BE_CAN_LORA, "lora"},         {BE_CAN_NO_CACHE, "no-cache"},
+        {BE_CAN_METRICS, "metrics"},
+    };
+    for (int has = 1; has >= 0; has--) {
+        (void)as_buf_printf(b, "%-16s", has == 1 ? "can" : "cannot");
+        for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+            if (((caps & names[i].bit) != 0) == (has == 1))
+                (void)as_buf_printf(b, " %s", names[i].name);
+        (void)as_buf_add_byte(b, '\n');
+    }
+}
+
+static void put_identity(as_buf *b, const be_info *info)
+{
+    line(b, "model", "%.*s%s%.*s", AS_ARG(info->model_name), info->quantization.n != 0 ? ", " : "",
+         AS_ARG(info->quantization));
+    if (info->n_params >= 0)
+        line(b, "parameters", "%lld", (long long)info->n_params);
+    line(b, "window", info->n_ctx != 0 ? "%d tokens" : "not told", info->n_ctx);
+    line(b, "at once", info->max_concurrency != 0 ? "%d requests" : "not told",
+         info->max_concurrency);
+    line(b, "template", "%.*s",
+         AS_ARG(info->template_sha256.n != 0 ? info->template_sha256 : AS_STR("not told")));
+}
+
+typedef struct first_reply {
+    as_buf *out;
+    bool is_over;
+} first_reply;
+
+static void on_reply(void *user, const as_request *rq, const as_response *r)
+{
+    first_reply *f = user;
+    (void)rq;
+    f->is_over = true;
+    if (r->finish == AS_FINISH_ERROR) {
+        line(f->out, "asked", "%s: %.*s", as_error_kind_name(r->error), AS_ARG(r->message));
+        return;
+    }
+    line(f->out, "asked", "first token after %.1f ms, %lld tokens after %.1f ms%s",
+         (double)r->first_token_ns / 1e6, (long long)r->completion_tokens,
+         (double)r->total_ns / 1e6, r->reasoning.n != 0 ? "; it thinks though told not to" : "");
+}
+
+/* One short chat, streamed: the latency that a user would see. */
+static as_code ask_once(be_backend *be, as_buf *b, as_err *err)
+{
+    enum { TURNS = 6000, TURN_MS = 100 };
+    const as_message m = {.role = AS_STR("user"), .text = AS_STR("What is 2+2?")};
+    const as_request rq = {.is_chat = true,
+                           .messages = &m,
+                           .n_messages = 1,
+                           .max_tokens = 8,
+                           .think = AS_THINK_OFF,
+                           .sampling = AS_SAMPLING_GREEDY};
+    first_reply f = {.out = b};
+    AS_TRY(be->driver->submit(be, &rq, err));
+    for (int i = 0; i < TURNS && !f.is_over; i++)
+        AS_TRY(be->driver->poll(be, TURN_MS, on_reply, &f, err));
+    if (!f.is_over) {
+        be->driver->cancel(be);
+        AS_TRY(be->driver->poll(be, 0, on_reply, &f, err));
+    }
+    return AS_OK;
+}
+
+static as_code put_server(as_buf *b, const doctor_flags *f, cli_env *env, as_err *err)
+{
+    be_option options[CLI_MAX_LIST];
+    cli_model model;
+    const as_str spec =
+        as_arena_printf(env->keep, "%s:%s", f->backend != NULL ? f->backend : "openai",
+                        f->model != NULL ? f->model : "");
+    if (!as_str_is_set(spec))
+        return as_nomem(err);
+    AS_TRY(cli_model_parse(&model, spec.p, env, err));
+    for (int i = 0; i < f->model_options.n; i++)
+        if (!as_str_cut(f->model_options.item[i], '=', &options[i].key, &options[i].value))
+            return as_fail(err, AS_RANGE, "-M %.*s: want key=value",
+                           AS_ARG(f->model_options.item[i]));
+    const be_config config = {
+        .name = model.name,
+        .cache_dir = as_str_of(env->cache_dir),
+        .base_urls = f->base_urls.item,
+        .n_base_urls = f->base_urls.n,
+        .options = options,
+        .n_options = f->model_options.n,
+        .env = env->env,
+        .log = &env->log,
+    };
+    be_backend *be = NULL;
+    const int64_t from = as_now_ns();
+    AS_TRY(model.driver->open(&be, &config, err));
+    line(b, "reachable", "yes, as %s; %.1f ms with all probes", model.driver->title,
+         (double)(as_now_ns() - from) / 1e6);
+    put_identity(b, model.driver->info(be));
+    put_caps(b, model.driver->caps(be));
+    as_code c = AS_OK;
+    if ((model.driver->caps(be) & BE_CAN_CHAT) != 0)
+        c = ask_once(be, b, err);
+    model.driver->close(be);
+    return c;
+}
+
 int cmd_doctor(cli_env *env, int argc, char **argv)
 {
-    cli_args a = {.usage = "assay doctor",
+    doctor_flags f = {0};
+    cli_flag flags[] = {
+        {.name = "base-url",
+         .kind = CLI_LIST,
+         .value = &f.base_urls,
+         .shown = "URL",
+         .help = "ask this server what it is and what it can, instead"},
+        {.name = "backend",
+         .kind = CLI_TEXT,
+         .value = &f.backend,
+         .shown = "NAME",
+         .help =
+             "openai (default), llamacpp or vllm; without --base-url where that one usually is"},
+        {.name = "model",
+         .letter = 'm',
+         .kind = CLI_TEXT,
+         .value = &f.model,
+         .shown = "NAME",
+         .help = "the model's name at the server (default: its first)"},
+        {.name = "model-option",
+         .letter = 'M',
+         .kind = CLI_LIST,
+         .value = &f.model_options,
+         .shown = "KEY=VALUE",
+         .help = "for the backend, as in `assay run`"},
+    };
+    cli_args a = {.usage = "assay doctor [--base-url URL [--backend NAME]]",
                   .about = "Tells what this build and this machine can do, and what makes timings "
-                           "unreliable here."};
+                           "unreliable here;\nor what a server is and can do.",
+                  .flags = flags,
+                  .n_flags = sizeof flags / sizeof flags[0]};
     int code = CLI_OK;
     if (!cli_begin(&a, argc, argv, env, &code))
         return code;
     as_buf b;
     as_buf_init(&b, 0);
-    put_machine(&b, env);
-    put_timing(&b);
-    put_tools(&b);
-    put_sandbox(&b, env);
-    put_folders(&b, env);
     as_err err = {0};
-    const as_code c = cli_print(as_buf_str(&b), &err);
+    as_code c = AS_OK;
+    if (f.base_urls.n != 0 || f.backend != NULL) {
+        c = put_server(&b, &f, env, &err);
+    } else {
+        put_machine(&b, env);
+        put_timing(&b);
+        put_tools(&b);
+        put_sandbox(&b, env);
+        put_folders(&b, env);
+    }
+    if (c == AS_OK)
+        c = cli_print(as_buf_str(&b), &err);
     as_buf_release(&b);
     return c == AS_OK ? CLI_OK : cli_fail(&err);
 }

@@ -287,8 +287,9 @@ static as_code print_run(const entry *e, int64_t run, const sb_result *r, as_err
     return c;
 }
 
-/* Programs are submitted ahead, results printed in the order of the list. */
-enum { AHEAD = 2 * SB_MAX_SLOTS };
+/* Programs are submitted ahead, results printed in the order of the list. Each holds its output, up to
+ * 63 MB, until it is printed: no more ahead than keeps the slots busy. */
+enum { AHEAD = 16 };
 
 typedef struct pending {
     sb_ticket *ticket;

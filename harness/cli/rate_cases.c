@@ -24,9 +24,13 @@ static as_code numbers(const double **out, size_t *n, const as_json *item, const
     if (all == NULL)
         return as_nomem(err);
     size_t i = 0;
-    for (const as_json *v = as_json_first(list); v != NULL; v = as_json_next(v), i++)
-        if (!as_json_f64(v, &all[i]))
+    for (const as_json *v = as_json_first(list); v != NULL; v = as_json_next(v), i++) {
+        bool is_true = false;
+        if (as_json_bool(v, &is_true)) /* solved or not */
+            all[i] = is_true ? 1 : 0;
+        else if (!as_json_f64(v, &all[i]))
             return as_fail(err, AS_PARSE, "\"%s\": entry %zu is no number", key, i + 1);
+    }
     *out = all;
     return AS_OK;
 }

@@ -14,6 +14,7 @@ const be_driver *const cli_backends[] = {
     &be_ollama,
     &be_lmstudio,
     &be_gemini,
+    &be_gemini,
     &be_tjs,
     &be_plugin,
     &be_replay,

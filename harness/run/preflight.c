@@ -27,7 +27,7 @@ typedef struct reply {
     as_error_kind error;
     int http_status;
     as_str message, text, reasoning;
-    int64_t prompt_tokens, completion_tokens, reasoning_tokens, total_ns;
+    int64_t prompt_tokens, completion_tokens, reasoning_tokens, total_ns, retry_after_ms;
     unsigned dropped;
     bool is_done;
 } reply;
@@ -43,6 +43,7 @@ typedef struct preflight {
     const run_task *task; /* the one whose settings are tried */
     reply last;
     as_code keep_code;
+    as_err *err; /* of the caller */
 } preflight;
 
 const char *run_level_name(run_level level)
@@ -61,7 +62,7 @@ static as_code AS_PRINTF(4, 5)
     const size_t length = n < 0 ? 0 : (size_t)n < sizeof text ? (size_t)n : sizeof text - 1;
     const as_str kept = as_arena_str(p->keep, (as_str){text, length});
     if (!as_str_is_set(kept))
-        return as_nomem(NULL);
+        return as_nomem(p->err);
     if (p->out->n < RUN_MAX_FINDINGS)
         p->out->of[p->out->n++] = (run_finding){level, kind, kept};
     return AS_OK;
@@ -93,6 +94,7 @@ static void on_done(void *user, const as_request *request, const as_response *r)
         .completion_tokens = r->completion_tokens,
         .reasoning_tokens = r->reasoning_tokens,
         .total_ns = r->total_ns,
+        .retry_after_ms = r->retry_after_ms,
         .dropped = r->dropped,
         .is_done = true,
     };
@@ -133,6 +135,7 @@ static as_code ask_once(preflight *p, const as_request *rq, as_response *judged,
     judged->finish = p->last.finish;
     judged->error = p->last.error;
     judged->http_status = p->last.http_status;
+    judged->retry_after_ms = p->last.retry_after_ms;
     if (p->last.finish == AS_FINISH_CANCELLED) {
         p->last.finish = AS_FINISH_ERROR;
         p->last.error = AS_ERROR_TIMEOUT;
@@ -166,7 +169,8 @@ static as_code ask(preflight *p, as_request *rq, reply *out, as_err *err)
         if (run_decide(&judged, failed, n_failed, max) != RUN_RETRY)
             break;
         failed[n_failed] = (db_try){.error = out->error, .http_status = out->http_status};
-        AS_TRY(pause_ms(p, run_wait_ms(rq->seed, n_failed + 1, -1, o->retry_ms), err));
+        AS_TRY(pause_ms(p, run_wait_ms(rq->seed, n_failed + 1, out->retry_after_ms, o->retry_ms),
+                        err));
     }
     const as_str said = as_str_sub(out->message, 0, 200);
     if (out->finish != AS_FINISH_ERROR)
@@ -651,6 +655,7 @@ as_code run_preflight(const run_plan *plan, const volatile sig_atomic_t *cancel,
         .be = be,
         .info = be->driver->info(be),
         .cancel = cancel,
+        .err = err,
         .out = out,
         .keep = keep,
         .task = task_to_try(plan),

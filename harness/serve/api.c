@@ -387,6 +387,8 @@ static as_code read_stream(parse *p)
     return AS_OK;
 }
 
+/* Any name is taken, as llama.cpp's server does: clients carry names of their own, and the reply
+ * says who answered. Where there are adapters to choose from, another name is an adapter's. */
 static as_code read_model(parse *p)
 {
     const as_json *node = field(p, "model");
@@ -397,10 +399,9 @@ static as_code read_model(parse *p)
     for (const char *const *m = p->limits->models; *m != NULL; m++)
         if (as_str_eq_z(p->out->model, *m))
             return AS_OK;
-    p->problem->status = 404;
-    (void)snprintf(p->problem->param, sizeof p->problem->param, "model");
-    return as_fail(p->err, AS_RANGE, "no model \"%.*s\" here; this server has \"%s\"",
-                   AS_ARG(as_str_sub(p->out->model, 0, 100)), p->limits->models[0]);
+    if (p->limits->can_lora)
+        p->out->common.lora = p->out->model;
+    return AS_OK;
 }
 
 static as_code read_tokenize(parse *p)

@@ -281,6 +281,12 @@ static void begin_stream(server *s, sv_task *task)
     sv_begin(task->conn, 200, AS_STR("text/event-stream"), AS_STR("Cache-Control: no-cache\r\n"));
 }
 
+/* Who answers: the model, or its adapter that the request names. */
+static as_str model_of(const server *s, const sv_task *task)
+{
+    return task->rq.common.lora.n > 0 ? task->rq.common.lora : s->model;
+}
+
 static void send_piece(server *s, sv_task *task, int part, as_str text, as_str reasoning)
 {
     sv_part *p = &task->parts[part];
@@ -291,13 +297,13 @@ static void send_piece(server *s, sv_task *task, int part, as_str text, as_str r
     const bool is_chat = task->rq.route == AP_CHAT;
     if (is_first && is_chat && task->conn != NULL) {
         as_buf_reset(&s->out);
-        sv_write_piece(&s->out, task, part, s->model, AS_STR(""), AS_STR(""), true);
+        sv_write_piece(&s->out, task, part, model_of(s, task), AS_STR(""), AS_STR(""), true);
         send_event(s, task);
     }
     if (is_first && task->rq.echo && task->conn != NULL) {
         as_buf_reset(&s->out);
-        sv_write_piece(&s->out, task, part, s->model, task->rq.prompts[part].text, AS_STR(""),
-                       false);
+        sv_write_piece(&s->out, task, part, model_of(s, task), task->rq.prompts[part].text,
+                       AS_STR(""), false);
         send_event(s, task);
     }
     p->n_sent += text.n;
@@ -305,7 +311,7 @@ static void send_piece(server *s, sv_task *task, int part, as_str text, as_str r
     if (task->conn == NULL || (text.n == 0 && (reasoning.n == 0 || !is_chat)))
         return;
     as_buf_reset(&s->out);
-    sv_write_piece(&s->out, task, part, s->model, text, reasoning, false);
+    sv_write_piece(&s->out, task, part, model_of(s, task), text, reasoning, false);
     send_event(s, task);
 }
 
@@ -321,12 +327,12 @@ static void end_stream(server *s, sv_task *task)
         if (task->conn == NULL)
             return;
         as_buf_reset(&s->out);
-        sv_write_last(&s->out, task, i, s->model);
+        sv_write_last(&s->out, task, i, model_of(s, task));
         send_event(s, task);
     }
     if (task->conn != NULL && task->rq.include_usage) {
         as_buf_reset(&s->out);
-        sv_write_usage_piece(&s->out, task, s->model);
+        sv_write_usage_piece(&s->out, task, model_of(s, task));
         send_event(s, task);
     }
     if (task->conn != NULL)
@@ -369,9 +375,9 @@ static void end_task(server *s, sv_task *task)
     }
     as_buf_reset(&s->out);
     if (task->rq.route == AP_CHAT) {
-        sv_write_chat(&s->out, task, s->model);
+        sv_write_chat(&s->out, task, model_of(s, task));
     } else if (task->rq.route == AP_TEXT) {
-        sv_write_text(&s->out, task, s->model);
+        sv_write_text(&s->out, task, model_of(s, task));
     } else if (task->rq.route == AP_TOKENIZE) {
         sv_write_tokens(&s->out, task, s->o->n_ctx);
     } else {
@@ -566,6 +572,7 @@ static void set_limits(server *s)
         .can_score = (caps & BE_CAN_SCORE) != 0,
         .can_ids = (caps & BE_CAN_IDS) != 0,
         .can_tokenize = be->driver->tokenize != NULL && (caps & BE_CAN_TOKENIZE) != 0,
+        .can_lora = (caps & BE_CAN_LORA) != 0,
         .models = s->o->models,
     };
     s->model = as_str_of(s->o->models[0]);

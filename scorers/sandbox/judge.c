@@ -18,7 +18,12 @@ as_code sb_slot_helper(sb_slot *slot, sb_helper *h, as_err *err)
     if (atomic_load(&h->fd) >= 0)
         return AS_OK;
     sb_helper_init(h);
-    return sb_helper_start(h, slot->pool->helper_path, err);
+    AS_TRY(sb_helper_start(h, slot->pool->helper_path, err));
+    /* Either sb_cancel saw the new helper and kicked it, or this sees the cancellation. */
+    if (!atomic_load(&slot->pool->is_cancelled))
+        return AS_OK;
+    sb_helper_stop(h);
+    return as_fail(err, AS_CANCELLED, "sandbox: cancelled");
 }
 
 static void end_box(sb_slot *slot)

@@ -156,7 +156,7 @@ as_code sb_judge(sb_pool *pool, const sb_job *job, sb_result *out, as_arena *kee
 void sb_cancel(sb_pool *pool);
 
 /* CPU time of a fixed program here against the machine the limits were meant for: at least 1. Runs
- * it three times in a box (about a second). The reference: 250 ms, see calibrate.c. */
+ * it three times in a box (about a second). The reference: calibrate.c. */
 as_code sb_calibrate(sb_pool *pool, double *factor, as_err *err);
 
 /* What this machine can do, for `assay doctor`. Texts live in keep. */

@@ -107,6 +107,7 @@ static as_code bench(const char *path, size_t n, as_arena *arena, as_err *err)
     int64_t task = 0;
     int64_t t = as_now_ns();
     const int64_t start = t;
+    const int64_t cpu = as_process_cpu_ns();
     AS_TRY(db_open(&db, path, DB_CREATE, NULL, err));
     printf("what,rows,seconds\nopen,1,%.4f\n", since(&t));
     AS_TRY(db_run_begin(db, &spec, true, &run, err));
@@ -115,6 +116,7 @@ static as_code bench(const char *path, size_t n, as_arena *arena, as_err *err)
     AS_TRY(put_all(db, task, n, &rng, err));
     printf("put and flush,%zu,%.4f\n", n, since(&t));
     printf("all writing,%zu,%.4f\n", n, (double)(t - start) / 1e9);
+    printf("all writing (CPU),%zu,%.4f\n", n, (double)(as_process_cpu_ns() - cpu) / 1e9);
     as_result *rows = NULL;
     size_t n_rows = 0;
     AS_TRY(db_results(db, task, 0, &rows, &n_rows, arena, err));

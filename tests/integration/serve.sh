@@ -66,6 +66,16 @@ finish()
 P
 stop_server TERM
 
+# ---- adapters: "model" names the model by any name, or one of them ------------------------------------------
+server assay serve -m "$AS_FIXTURES/engine/moe/model.gguf" -M loras="$AS_FIXTURES/engine/lora/moe-attention" --port 0 || finish
+for name in model moe-attention none; do
+  curl -s -m 20 -d "{\"model\":\"$name\",\"prompt\":\"some words\",\"max_tokens\":8,\"temperature\":0,\"logprobs\":1}" \
+    "$url/v1/completions" | sed -E 's/.*"choices"//; s/"model":"[^"]*"//' >"$work/reply.$name"
+done
+cmp -s "$work/reply.model" "$work/reply.moe-attention" && fail "the adapter changes nothing"
+grep -q 'no adapter named none' "$work/reply.none" || fail "an unknown adapter: $(cat "$work/reply.none")"
+stop_server TERM
+
 # ---- the engine -------------------------------------------------------------------------------------------
 if [ -n "${AS_MODEL_GEMMA3:-}" ] && [ -n "${AS_SHARED:-}" ]; then
   gold=$AS_SHARED/golden/gemma3-270m/options.jsonl

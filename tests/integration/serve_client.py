@@ -87,7 +87,7 @@ def streams():
 def refusals():
     rows = [(TEXT, {"prompt": "a", "n": 2}, 400, "n"), (TEXT, {}, 400, "prompt"), (TEXT, [], 400, None),
             (TEXT, b"{", 400, None), (TEXT, b"", 400, None), (CHAT, {"messages": []}, 400, "messages"),
-            (TEXT, {"prompt": "a", "model": "x"}, 404, "model"), ("/nowhere", {}, 404, None),
+            (TEXT, {"prompt": "a", "model": 1}, 400, "model"), ("/nowhere", {}, 404, None),
             ("/v1/models", {}, 405, None), (TEXT, b"\xff\xfe", 400, None)]
     for path, body, want, param in rows:
         status, r, _ = post(path, body)

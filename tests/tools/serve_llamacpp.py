@@ -19,7 +19,7 @@ if len(sys.argv) > 4:
     params.api_keys = [sys.argv[4]]
 params.n_parallel = 1
 params.n_gpu_layers = 0
-params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 2
+params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1  # more spin against whatever else runs
 params.endpoint_metrics = params.endpoint_slots = True
 params.use_jinja = True
 server = xllamacpp.Server(params)

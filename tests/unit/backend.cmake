@@ -44,5 +44,7 @@ as_test(test_ollama ${CMAKE_CURRENT_LIST_DIR}/test_ollama.c DEPS http_peer as_ba
   LABELS "unit;net;threads" TIMEOUT 120)
 as_test(test_lmstudio ${CMAKE_CURRENT_LIST_DIR}/test_lmstudio.c DEPS http_peer as_backend as_types as_base m
   LABELS "unit;net;threads" TIMEOUT 120)
+as_test(test_client_score ${CMAKE_CURRENT_LIST_DIR}/test_client_score.c DEPS http_peer as_backend as_types as_base m
+  LABELS "unit;net;threads")
 as_test(test_gemini ${CMAKE_CURRENT_LIST_DIR}/test_gemini.c DEPS http_peer as_backend as_types as_base m
   LABELS "unit;net;threads" TIMEOUT 120)

@@ -17,6 +17,7 @@
 #include "base/proc.h"
 #include "reports/plot.h"
 #include "reports/report.h"
+#include "reports/service.h"
 #include "unit/store_cases.h"
 
 static void is_golden(const char *name, const as_buf *got)
@@ -166,6 +167,63 @@ static const db_run_row run = {
     .tasks = tasks,
     .n_tasks = 2,
 };
+
+/* A server's latencies, what is unknown among them, and events: warnings come first. */
+static void a_servers_run(void **state)
+{
+    (void)state;
+    static const db_event events[] = {
+        {1795527917123000000, AS_STR_INIT("info"), AS_STR_INIT("resume"),
+         AS_STR_INIT("continued with 5 of 24 answers stored"), 1},
+        {1795527918123000000, AS_STR_INIT("warn"), AS_STR_INIT("think"),
+         AS_STR_INIT("a | in a sentence\nof two lines"), 3},
+    };
+    const double no = (double)NAN;
+    db_run_row served = {
+        .id = 4,
+        .status = AS_STR("complete"),
+        .model_name = AS_STR("m"),
+        .wall_ns = -1,
+        .concurrency = 6,
+        .events = events,
+        .n_events = 2,
+        .has_latency = true,
+        .latency = {.n_calls = 23,
+                    .n_errors = 1,
+                    .n_retries = 2,
+                    .n_gaps = 100,
+                    .ttft = {0.25, 0.5, 1},
+                    .answer = {no, no, no},
+                    .tpot = {0.0125, 0.02, 0.03},
+                    .itl = {0.012, 0.019, 0.04},
+                    .total = {1.5, 2.5, 3},
+                    .requests_per_s = 3.14159,
+                    .client_tokens_per_s = 240,
+                    .request_tokens_per_s = 80,
+                    .server_tokens_per_s = no,
+                    .server_prompt_tokens_per_s = no,
+                    .client_cpu_share = 0.0123,
+                    .queue_share = 0,
+                    .busy_share = 0.05},
+    };
+    as_err err = {0};
+    as_buf out;
+    as_buf_init(&out, 0);
+    assert_int_equal(rp_latency_table(&served, RP_TEXT, &out, &err), AS_OK);
+    assert_int_equal(rp_events_table(&served, RP_TEXT, &out, &err), AS_OK);
+    assert_int_equal(rp_latency_table(&served, RP_MARKDOWN, &out, &err), AS_OK);
+    assert_int_equal(rp_events_table(&served, RP_MARKDOWN, &out, &err), AS_OK);
+    (void)as_buf_add_byte(&out, '\n');
+    assert_int_equal(rp_run_json(&served, AS_STR("runs.db"), &out, &err), AS_OK);
+    is_golden("reports_server.txt", &out);
+    as_buf_reset(&out);
+    served.has_latency = false;
+    served.n_events = 0;
+    assert_int_equal(rp_latency_table(&served, RP_TEXT, &out, &err), AS_OK);
+    assert_int_equal(rp_events_table(&served, RP_TEXT, &out, &err), AS_OK);
+    assert_int_equal(out.n, 0);
+    as_buf_release(&out);
+}
 
 static void run_in_all_forms(void **state)
 {
@@ -379,10 +437,10 @@ static void shows_samples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_line_up),      cmocka_unit_test(run_in_all_forms),
-        cmocka_unit_test(scripts_quote_names), cmocka_unit_test(writes_a_folder),
-        cmocka_unit_test(pictures_are_drawn),  cmocka_unit_test(names_are_safe),
-        cmocka_unit_test(shows_samples),
+        cmocka_unit_test(tables_line_up),  cmocka_unit_test(run_in_all_forms),
+        cmocka_unit_test(a_servers_run),   cmocka_unit_test(scripts_quote_names),
+        cmocka_unit_test(writes_a_folder), cmocka_unit_test(pictures_are_drawn),
+        cmocka_unit_test(names_are_safe),  cmocka_unit_test(shows_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

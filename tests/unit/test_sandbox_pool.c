@@ -214,6 +214,81 @@ static void cpp_is_compiled_once(void **state)
     as_arena_release(&keep);
 }
 
+/* Ends by itself a little past the limit, by its own clock, whatever the machine does meanwhile. */
+static void near_misses_run_again(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    const sb_job near = {
+        .code = AS_STR("import time\nwhile time.process_time() < 0.45:\n    pass\nprint(7)\n"),
+        .tests = &test,
+        .n_tests = 1,
+        .limits = {.cpu_ms = 400, .wall_ms = 60000},
+        .want_output = true};
+    sb_result r = judge(&near, &keep);
+    want(&r, SB_TIME_LIMIT);
+    assert_int_equal(r.tests[0].n_runs, 3);
+    const sb_job never = {.code = AS_STR("while True:\n    pass\n"),
+                          .tests = &test,
+                          .n_tests = 1,
+                          .limits = {.cpu_ms = 400, .wall_ms = 60000},
+                          .want_output = true};
+    r = judge(&never, &keep);
+    want(&r, SB_TIME_LIMIT);
+    assert_int_equal(r.tests[0].n_runs, 1);
+    double factor = 0;
+    assert_int_equal(sb_calibrate(pool, &factor, NULL), AS_OK);
+    assert_true(factor >= 1 && factor < 100);
+    as_arena_release(&keep);
+}
+
+/* Helpers die in the middle of a test: that is ours, so the test runs again and is judged. */
+static void dead_helpers_are_replaced(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    const sb_job job = {.code = AS_STR("import time\ntime.sleep(1)\nprint(7)\n"),
+                        .tests = &test,
+                        .n_tests = 1,
+                        .want_output = true};
+    sb_ticket *t = NULL;
+    sb_result r;
+    assert_int_equal(sb_submit(pool, &job, &t, NULL), AS_OK);
+    (void)usleep(300000);
+    char command[64];
+    (void)snprintf(command, sizeof command, "pkill -9 -x assay-box -P %ld", (long)getpid());
+    assert_int_equal(system(command), 0);
+    assert_int_equal(sb_wait(t, &r, &keep, NULL), AS_OK);
+    want(&r, SB_ACCEPTED);
+    as_arena_release(&keep);
+}
+
+/* Last: nothing runs in the pool afterwards. */
+static void cancelling_ends_what_runs(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    const sb_job job = {.code = AS_STR("import time\ntime.sleep(50)\n"),
+                        .tests = &test,
+                        .n_tests = 1,
+                        .limits = {.cpu_ms = 1000, .wall_ms = 60000}};
+    sb_ticket *t[6];
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
+        assert_int_equal(sb_submit(pool, &job, &t[i], NULL), AS_OK);
+    (void)usleep(200000);
+    sb_cancel(pool);
+    sb_result r;
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++)
+        assert_int_equal(sb_wait(t[i], &r, &keep, NULL), AS_CANCELLED);
+    as_arena_release(&keep);
+}
+
 static void jobs_that_cannot_be_are_refused(void **state)
 {
     (void)state;
@@ -245,6 +320,9 @@ int main(void)
         cmocka_unit_test(many_threads_share_it),
         cmocka_unit_test(cpp_is_compiled_once),
         cmocka_unit_test(jobs_that_cannot_be_are_refused),
+        cmocka_unit_test(near_misses_run_again),
+        cmocka_unit_test(dead_helpers_are_replaced),
+        cmocka_unit_test(cancelling_ends_what_runs),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

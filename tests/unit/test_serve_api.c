@@ -66,8 +66,6 @@ static const struct {
      "\"prompt\": want 1 to 1048576 token ids in all"},
     {AP_TEXT, true, "{\"prompt\":[1]}", 400, "prompt",
      "\"prompt\": this backend takes no token ids; send text"},
-    {AP_TEXT, false, "{\"prompt\":\"a\",\"model\":\"gpt\"}", 404, "model",
-     "no model \"gpt\" here; this server has \"m\""},
     {AP_TEXT, false, "{\"prompt\":\"a\",\"model\":1}", 400, "model", "\"model\": want a text"},
     {AP_TEXT, false, "{\"prompt\":\"a\",\"n\":2}", 400, "n",
      "\"n\": one choice a request is all this server makes; send the request again"},
@@ -168,6 +166,26 @@ static void understands_texts(void **state)
     release(&p);
 }
 
+/* Clients have names of their own for the model; an adapter is chosen by its name. */
+static void takes_names(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"m", "alias", NULL};
+    ap_limits limits = {.max_tokens = 100, .models = names};
+    static const char *const bodies[] = {"{\"prompt\":\"a\"}",
+                                         "{\"prompt\":\"a\",\"model\":\"alias\"}",
+                                         "{\"prompt\":\"a\",\"model\":\"other\"}"};
+    for (int i = 0; i < 6; i++) {
+        parsed p;
+        limits.can_lora = i >= 3;
+        parse(&p, AP_TEXT, bodies[i % 3], &limits);
+        assert_int_equal(p.code, AS_OK);
+        const bool is_adapter = i == 5;
+        assert_true(as_str_eq(p.rq.common.lora, is_adapter ? AS_STR("other") : AS_STR("")));
+        release(&p);
+    }
+}
+
 static void understands_lists_and_ids(void **state)
 {
     (void)state;
@@ -261,9 +279,13 @@ static void out_of_memory_is_an_error(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(names_what_is_wrong),       cmocka_unit_test(understands_texts),
-        cmocka_unit_test(understands_lists_and_ids), cmocka_unit_test(understands_chats),
-        cmocka_unit_test(understands_tokenize),      cmocka_unit_test(out_of_memory_is_an_error),
+        cmocka_unit_test(names_what_is_wrong),
+        cmocka_unit_test(understands_texts),
+        cmocka_unit_test(takes_names),
+        cmocka_unit_test(understands_lists_and_ids),
+        cmocka_unit_test(understands_chats),
+        cmocka_unit_test(understands_tokenize),
+        cmocka_unit_test(out_of_memory_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -263,13 +263,18 @@ void bx_cgroup_open(bx_cgroup *g)
     }
 }
 
+/* And those of helpers that were killed, so that the last to end leaves nothing. */
 static bool remove_dir(const char *dir)
 {
     if (dir[0] == '\0')
         return true;
     for (int i = 0; i < REMOVE_TRIES; i++) {
-        if (rmdir(dir) == 0 || errno == ENOENT)
+        if (rmdir(dir) == 0 || errno == ENOENT) {
+            char parent[BX_CG_PATH];
+            (void)snprintf(parent, sizeof parent, "%.*s", (int)(strrchr(dir, '/') - dir), dir);
+            sweep(parent);
             return true;
+        }
         const struct timespec pause = {.tv_nsec = 2000000};
         (void)nanosleep(&pause, NULL);
     }
