@@ -67,6 +67,15 @@ static as_code read_query(query *q, int top, as_arena *keep, as_err *err)
     return as_json_need_str(q->line, "continuation", &rq->continuation, err);
 }
 
+/* "bound": true where the number is only an upper bound. */
+static void put_bound(as_jw *w, bool is_bound)
+{
+    if (!is_bound)
+        return;
+    as_jw_key(w, "bound");
+    as_jw_bool(w, true);
+}
+
 static void put_tokens(as_jw *w, const as_response *r)
 {
     as_jw_key(w, "tokens");
@@ -80,6 +89,7 @@ static void put_tokens(as_jw *w, const as_response *r)
         as_jw_f64(w, t->token.logprob);
         as_jw_key(w, "greedy");
         as_jw_bool(w, t->is_greedy);
+        put_bound(w, t->is_bound);
         as_jw_key(w, "top");
         as_jw_begin_array(w);
         for (int k = 0; k < t->n_top; k++) {
@@ -104,10 +114,11 @@ static void put_answer(as_jw *w, const as_response *r)
         as_jw_z(w, as_error_kind_name(r->error));
     } else {
         double sum = 0;
-        bool is_greedy = true;
+        bool is_greedy = true, is_bound = false;
         for (int i = 0; i < r->n_logprobs; i++) {
             sum += r->logprobs[i].token.logprob;
             is_greedy = is_greedy && r->logprobs[i].is_greedy;
+            is_bound = is_bound || r->logprobs[i].is_bound;
         }
         as_jw_key(w, "sum");
         as_jw_f64(w, sum);
@@ -115,6 +126,7 @@ static void put_answer(as_jw *w, const as_response *r)
         as_jw_i64(w, r->n_logprobs);
         as_jw_key(w, "greedy");
         as_jw_bool(w, is_greedy);
+        put_bound(w, is_bound);
         put_tokens(w, r);
     }
     as_jw_end_object(w);
@@ -255,9 +267,12 @@ int cmd_loglikelihood(cli_env *env, int argc, char **argv)
             "Reads JSON lines {\"context\", \"continuation\"} (texts) or {\"ids\", "
             "\"continuation_ids\"} and writes\n{\"sum\", \"n\", \"greedy\", \"tokens\": [{\"id\", "
             "\"logprob\", \"greedy\", \"top\": [[id, logprob]]}]} or {\"error\"}, a line\neach: "
-            "the "
-            "natural log of the continuation's probability after the context. A context of text\n"
-            "gets the model's start token, ids are taken as they are. Exit 3 if a line failed.",
+            "the natural log of the continuation's probability after the context. A context of "
+            "text\n"
+            "gets the model's start token, ids are taken as they are. \"bound\": true says that a\n"
+            "number is only an upper bound: the server (ollama:) tells the likeliest tokens "
+            "alone.\n"
+            "Exit 3 if a line failed.",
         .flags = flags,
         .n_flags = sizeof flags / sizeof flags[0],
     };

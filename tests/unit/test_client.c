@@ -805,6 +805,38 @@ static void serve_after_20_ms(void *user, const peer_request *rq, peer_conn *con
     (void)peer_reply(conn, 200, "", ok_reply);
 }
 
+static void note_end(void *user, const as_request *rq, const as_response *r)
+{
+    (void)rq;
+    *(int64_t *)user = r->finish == AS_FINISH_STOP ? r->total_ns : -1;
+}
+
+/* A peer that is fast enough answers while libcurl is still sending: that reply must not wait for the
+ * end of the poll, either. */
+static void a_reply_is_told_of_when_it_is_there(void **state)
+{
+    (void)state;
+    enum { N = 300, POLL_MS = 1000 };
+    static recorder rec;
+    peer *p = peer_start(record, &rec);
+    static client c;
+    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    as_request rq = client_chat();
+    rq.whole = true;
+    for (int i = 0; i < N; i++) {
+        int64_t total_ns = 0;
+        as_err err = {0};
+        client_submit(&c, &rq);
+        const int64_t from = as_now_ns();
+        while (total_ns == 0)
+            assert_int_equal(c.be->driver->poll(c.be, POLL_MS, note_end, &total_ns, &err), AS_OK);
+        assert_true(total_ns > 0);
+        assert_in_range(as_now_ns() - from - total_ns + 1000000, 0, POLL_MS / 2 * 1000000LL);
+    }
+    client_close(&c);
+    peer_stop(p);
+}
+
 static void group12_never_more_connections_than_allowed(void **state)
 {
     (void)state;
@@ -922,6 +954,7 @@ int main(void)
         cmocka_unit_test(group7_cancel_in_every_state),
         cmocka_unit_test(group11_connections_that_servers_close),
         cmocka_unit_test(group11_body_of_5_mib_without_expect),
+        cmocka_unit_test(a_reply_is_told_of_when_it_is_there),
         cmocka_unit_test(group12_never_more_connections_than_allowed),
         cmocka_unit_test(memory_is_flat_in_the_number_of_requests),
         cmocka_unit_test(a_body_beyond_the_limit_ends_the_request),

@@ -523,7 +523,7 @@ static as_code gemini_open(be_backend **out, const be_config *config, as_err *er
 
 const be_driver be_gemini = {
     .scheme = "gemini",
-    .title = "Google AI Studio",
+    .title = "Google AI Studio: gemini:NAME -M rpm=; the key is in GEMINI_API_KEY",
     .open = gemini_open,
     HT_DRIVER_FUNCTIONS,
 };

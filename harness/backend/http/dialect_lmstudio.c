@@ -370,7 +370,7 @@ static as_code lmstudio_open(be_backend **out, const be_config *config, as_err *
 
 const be_driver be_lmstudio = {
     .scheme = "lmstudio",
-    .title = "LM Studio",
+    .title = "LM Studio: lmstudio:NAME -M ctx=",
     .open = lmstudio_open,
     HT_DRIVER_FUNCTIONS,
 };

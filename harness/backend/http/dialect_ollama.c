@@ -432,7 +432,7 @@ static as_code ollama_open(be_backend **out, const be_config *config, as_err *er
 
 const be_driver be_ollama = {
     .scheme = "ollama",
-    .title = "Ollama, by its own routes",
+    .title = "Ollama, by its own routes: ollama:NAME -M ctx=, keep_alive=, cloud=on",
     .open = ollama_open,
     HT_DRIVER_FUNCTIONS,
 };

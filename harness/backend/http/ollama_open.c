@@ -238,7 +238,7 @@ static as_code probe_token(ht_driver *d, as_buf *b, as_arena *scratch, as_err *e
                                    1);
     AS_TRY(ask(d, "/api/generate", body, &a, scratch, err));
     const as_json *entry = as_json_first(as_json_get(a.json, "logprobs"));
-    const bool has_top = as_json_count(as_json_get(entry, "top_logprobs")) > 1;
+    const bool has_top = as_json_count(as_json_get(entry, "top_logprobs")) != 0;
     double v = 0;
     d->caps &= ~((unsigned)BE_CAN_LOGPROBS | BE_CAN_SCORE_FIRST);
     d->caps |= as_json_f64(as_json_get(entry, "logprob"), &v) ? (unsigned)BE_CAN_LOGPROBS : 0;
