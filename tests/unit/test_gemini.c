@@ -446,23 +446,29 @@ static void check_reply(size_t i, const char *form, size_t piece, const as_respo
                  (long long)r->reasoning_tokens, AS_ARG(r->message));
 }
 
-/* The same elements as events, and as one array. */
-static void write_form(as_buf *b, size_t i, bool is_array)
+/* The same elements as events, and as one array; a text of its own for each, since the peer's threads
+ * may still hold the last one. */
+static const char *write_form(as_arena *keep, size_t i, bool is_array)
 {
-    as_buf_reset(b);
-    (void)as_buf_add_z(b, is_array ? "[" : "");
+    as_buf b;
+    as_buf_init(&b, 0);
+    (void)as_buf_add_z(&b, is_array ? "[" : "");
     for (int k = 0; k < 6 && replies[i].elements[k] != NULL; k++)
-        (void)as_buf_printf(b, is_array ? "%s%s\r\n" : "%sdata: %s\r\n\r\n",
+        (void)as_buf_printf(&b, is_array ? "%s%s\r\n" : "%sdata: %s\r\n\r\n",
                             is_array && k != 0 ? "," : "", replies[i].elements[k]);
-    (void)as_buf_add_z(b, is_array ? "]" : "");
+    (void)as_buf_add_z(&b, is_array ? "]" : "");
+    const as_str form = as_arena_str(keep, as_buf_str(&b));
+    as_buf_release(&b);
+    assert_non_null(form.p);
+    return form.p;
 }
 
 static void group9_streams_as_events_and_as_an_array(void **state)
 {
     (void)state;
     static const size_t pieces[] = {1, 7, 0};
-    as_buf b;
-    as_buf_init(&b, 0);
+    as_arena keep;
+    as_arena_init(&keep, 0);
     for (size_t k = 0; k < 6; k++) {
         const bool is_array = k >= 3;
         script *s = new_script();
@@ -474,14 +480,13 @@ static void group9_streams_as_events_and_as_an_array(void **state)
         client_open(&c, &be_gemini, "gemma-4-31b-it", peer_url(p), no_probe);
         const as_request rq = client_chat();
         for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
-            write_form(&b, i, is_array);
-            s->reply = b.p;
+            s->reply = write_form(&keep, i, is_array);
             check_reply(i, is_array ? "array" : "events", s->piece, client_ask(&c, &rq));
         }
         client_close(&c);
         peer_stop(p);
     }
-    as_buf_release(&b);
+    as_arena_release(&keep);
 }
 
 static void whole_replies(void **state)
