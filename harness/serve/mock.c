@@ -235,6 +235,7 @@ static void wait_ms(performance *s, double ms)
     const double us = ms * 1000;
     const struct timeval tv = {.tv_sec = (time_t)(us / 1e6),
                                .tv_usec = (suseconds_t)((int64_t)us % 1000000)};
+    (void)event_base_update_cache_time(s->m->base); /* else the wait begins where the loop woke */
     (void)event_add(s->timer, &tv);
 }
 
