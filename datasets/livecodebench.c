@@ -154,7 +154,8 @@ static as_code import_row(const as_json *value, const char *path, as_str *split,
 
 const ds_importer ds_livecodebench = {
     .name = "livecodebench",
-    .licence = "cc (problems belong to LeetCode, AtCoder and Codeforces)",
+    .licence = "cc by its tag, problems belong to LeetCode, AtCoder and Codeforces (own files: as "
+               "their owner says)",
     .source = "livecodebench/code_generation_lite",
     .row = import_row,
     .bulky = bulky,

@@ -165,7 +165,7 @@ static void scores_are_the_engines(void **state)
     float *row = malloc(n_vocab * sizeof(float));
     for (int i = 0; i < n_ids - 1; i++) {
         memcpy(row, b.p + (size_t)i * n_vocab * sizeof(float), n_vocab * sizeof(float));
-        double best = -INFINITY, second = -INFINITY, total = 0;
+        double best = (double)-INFINITY, second = best, total = 0;
         int32_t arg = 0;
         for (size_t k = 0; k < n_vocab; k++) {
             const double v = (double)row[k];
