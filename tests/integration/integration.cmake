@@ -4,7 +4,7 @@ function(as_script name)
   cmake_parse_arguments(A "" "TIMEOUT" "LABELS" ${ARGN})
   add_test(NAME ${name} COMMAND bash ${PROJECT_SOURCE_DIR}/tests/integration/${name}.sh)
   set_tests_properties(${name} PROPERTIES LABELS "integration;${A_LABELS}" TIMEOUT ${A_TIMEOUT} SKIP_RETURN_CODE 77
-    ENVIRONMENT "AS_FIXTURES=${PROJECT_SOURCE_DIR}/tests/fixtures;AS_PROGRAM=$<TARGET_FILE:assay>")
+    ENVIRONMENT "AS_FIXTURES=${PROJECT_SOURCE_DIR}/tests/fixtures;AS_PROGRAM=$<TARGET_FILE:assay>;AS_SANITIZED=${AS_SANITIZE}")
 endfunction()
 
 if(TARGET assay)
