@@ -75,7 +75,7 @@ static int usage(FILE *to)
                 "Measures language models and says how far a number can be trusted.\n\n",
                 to);
     for (const cli_command *c = cli_commands; c->name != NULL; c++)
-        (void)fprintf(to, "  %-8s %s\n", c->name, c->about);
+        (void)fprintf(to, "  %-13s %s\n", c->name, c->about);
     (void)fputs("\n`assay COMMAND --help` lists a command's flags; `assay --version` tells the "
                 "version.\n",
                 to);
