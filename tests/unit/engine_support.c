@@ -1,20 +1,23 @@
 #include "engine_support.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/io.h"
 #include "engine/session_impl.h"
 
 static const char *join(const char *folder, const char *name)
 {
-    static char paths[64][512];
-    static int n;
-    assert_true(n < 64);
-    snprintf(paths[n], sizeof paths[n], "%s/%s", folder, name);
-    return paths[n++];
+    static as_arena keep; /* until the process ends */
+    static bool is_open;
+    if (!is_open)
+        as_arena_init(&keep, 0);
+    is_open = true;
+    const as_str path = as_arena_printf(&keep, "%s/%s", folder, name);
+    assert_non_null(path.p);
+    return path.p;
 }
 
 const char *t_fixture(const char *name)
