@@ -459,11 +459,6 @@ void g4_vocab_close(g4_vocab *v)
     free(v);
 }
 
-g4_vocab_kind g4_vocab_kind_of(const g4_vocab *v)
-{
-    return v->kind;
-}
-
 int32_t g4_vocab_n_pieces(const g4_vocab *v)
 {
     return v->n_pieces;
@@ -482,16 +477,6 @@ int32_t g4_vocab_eos(const g4_vocab *v)
 bool g4_vocab_add_bos(const g4_vocab *v)
 {
     return v->add_bos;
-}
-
-as_str g4_vocab_text(const g4_vocab *v, int32_t id)
-{
-    return v->symbols[id];
-}
-
-g4_piece_type g4_vocab_type(const g4_vocab *v, int32_t id)
-{
-    return (g4_piece_type)v->types[id];
 }
 
 int32_t g4_vocab_find(const g4_vocab *v, as_str text)

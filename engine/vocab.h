@@ -64,14 +64,10 @@ as_code g4_vocab_build(g4_vocab **out, const g4_vocab_source *source, as_err *er
 as_code g4_vocab_open(g4_vocab **out, const g4_gguf *f, as_err *err);
 void g4_vocab_close(g4_vocab *v); /* NULL is fine */
 
-g4_vocab_kind g4_vocab_kind_of(const g4_vocab *v);
 int32_t g4_vocab_n_pieces(const g4_vocab *v);
 int32_t g4_vocab_bos(const g4_vocab *v); /* -1 when there is none */
 int32_t g4_vocab_eos(const g4_vocab *v);
 bool g4_vocab_add_bos(const g4_vocab *v); /* raw completion starts with bos */
-/* The piece as the file has it. id in range. */
-as_str g4_vocab_text(const g4_vocab *v, int32_t id);
-g4_piece_type g4_vocab_type(const g4_vocab *v, int32_t id);
 /* The id of a piece by its exact text, or -1. */
 int32_t g4_vocab_find(const g4_vocab *v, as_str text);
 /* Ids that end a reply, at most max of them: eos, <end_of_turn>, <turn|>, <|tool_response>; those

@@ -113,7 +113,5 @@ bool as_finish_parse(as_finish *out, as_str name);
 const char *as_dropped_name(int bit);
 const char *as_error_kind_name(as_error_kind k);
 bool as_error_kind_parse(as_error_kind *out, as_str name);
-/* Worth another try: transport, timeout, rate, server, protocol. */
-bool as_error_is_transient(as_error_kind k);
 
 #endif

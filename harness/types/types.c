@@ -108,12 +108,6 @@ bool as_error_kind_parse(as_error_kind *out, as_str name)
     return true;
 }
 
-bool as_error_is_transient(as_error_kind k)
-{
-    return k == AS_ERROR_TRANSPORT || k == AS_ERROR_TIMEOUT || k == AS_ERROR_RATE ||
-           k == AS_ERROR_SERVER || k == AS_ERROR_PROTOCOL;
-}
-
 const char *as_verdict_name(as_verdict v)
 {
     return name_of(verdict_names, AS_N_VERDICTS, (int)v);

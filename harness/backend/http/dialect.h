@@ -73,7 +73,6 @@ typedef struct ht_profile {
 const ht_profile *ht_profile_find(as_str name);
 as_code ht_profile_unknown(as_str name, as_err *err);
 bool ht_think_style_parse(ht_think_style *out, as_str name);
-const char *ht_think_style_name(ht_think_style style);
 
 typedef struct ht_dialect {
     const be_driver *driver;

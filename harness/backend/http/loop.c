@@ -347,11 +347,6 @@ as_str ht_call_head(const ht_call *call)
     return as_buf_str(&call->head);
 }
 
-int ht_loop_in_flight(const ht_loop *loop)
-{
-    return loop->n_active;
-}
-
 /* ---- ends ---------------------------------------------------------------------------------------
  */
 

@@ -76,7 +76,6 @@ void ht_call_progress(ht_call *call);
 /* The lines of the reply's head so far. */
 as_str ht_call_head(const ht_call *call);
 as_code ht_loop_turn(ht_loop *loop, int wait_ms, as_err *err);
-int ht_loop_in_flight(const ht_loop *loop);
 
 /* A list of header lines, built once and used by many calls. */
 as_code ht_headers_add(ht_headers **list, const char *line, as_err *err);

@@ -168,8 +168,3 @@ bool ht_think_style_parse(ht_think_style *out, as_str name)
         }
     return false;
 }
-
-const char *ht_think_style_name(ht_think_style style)
-{
-    return think_names[style];
-}
