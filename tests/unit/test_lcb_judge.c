@@ -205,6 +205,40 @@ static const struct {
      {{AS_STR_INIT("\"1\""), AS_STR_INIT("\"1\"")}, {AS_STR_INIT("\"2\""), AS_STR_INIT("\"1\"")}},
      true,
      "1 -4"},
+    {"the module is as if the preamble had just run in it",
+     "'''no docstring'''\nimport sys\ndef f(a):\n"
+     "    stars = 'string re datetime collections heapq bisect copy math random statistics "
+     "itertools "
+     "functools operator io sys json builtins typing'.split()\n"
+     "    text = ''.join('from %s import *\\n' % s for s in stars)\n"
+     "    text += ''.join('import %s\\n' % s for s in stars[:16])\n"
+     "    names = {}\n    exec(text, names)\n    mine = globals()\n"
+     "    wrong = [k for k in names if k[:2] != '__' and mine.get(k, f) is not names[k]]\n"
+     "    return [wrong, sys.getrecursionlimit(), mine['__doc__'], f.__code__.co_firstlineno, "
+     "mine['quit'], len(names) > 300]\n",
+     "f",
+     {{AS_STR_INIT("\"1\""), AS_STR_INIT("\"[[], 50000, \\\"\\\", 40, null, true]\"")}},
+     false,
+     "1"},
+    {"the preamble stands before a future import, which is an error",
+     "from __future__ import annotations\ndef f(a): return a\n",
+     "f",
+     {{AS_STR_INIT("\"1\""), AS_STR_INIT("\"1\"")}},
+     false,
+     "-4"},
+    {"nothing of the rehearsal is left",
+     "import gc, sys\nprint([k for k in ('total', 'x', 'b') if k in globals()], "
+     "sys.stdin.read())\n",
+     "",
+     {{AS_STR_INIT("\"in\""), AS_STR_INIT("\"[] in\"")}},
+     false,
+     "1"},
+    {"a last guard in other letters is a guard",
+     "if _\uff3fname__ == '__main__':\n    print(5)\n",
+     "",
+     {{AS_STR_INIT("\"\""), AS_STR_INIT("\"5\"")}},
+     false,
+     "1"},
     {"a function as a script",
      "class Solution:\n    def f(self, a: List[int]): return a[0]\n",
      "f",

@@ -153,6 +153,61 @@ static void python_has_its_modes(void **state)
     as_arena_release(&keep);
 }
 
+/* What the end of an interpreter writes out is written, though the process ends sooner. */
+static void files_are_flushed_at_the_end(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    static const char *const codes[] = {
+        "out = open(1, 'w')\nout.write('7\\n')\n",
+        "print = open(1, 'w').write\nprint('7\\n')\n",
+        "import io, sys\nprint(7)\nsys.stdout = io.StringIO()\nprint(8)\n",
+        "import os, sys\nsys.stdout = os.fdopen(1, 'w')\nprint(7)\n",
+        "import os\nclass A:\n    def __del__(self): os.write(1, b'7\\n')\na = A()\n",
+        "import threading, time\ndef f(): time.sleep(0.1); print(7)\n"
+        "threading.Thread(target=f).start()\n",
+        "import atexit\natexit.register(print, 7)\n",
+        "del __import__('sys').stdout\nout = open(1, 'w')\nout.write('7\\n')\n",
+    };
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    for (size_t i = 0; i < 2 * sizeof codes / sizeof codes[0]; i++) {
+        const sb_job job = {.code = as_str_of(codes[i / 2]),
+                            .preamble = AS_STR("from math import *\n"),
+                            .want_fresh = i % 2 != 0,
+                            .tests = &test,
+                            .n_tests = 1};
+        const sb_result r = judge(&job, &keep);
+        if (r.verdict != SB_ACCEPTED)
+            fail_msg("%s: %s (%.*s)", codes[i / 2], sb_verdict_name(r.verdict), AS_ARG(r.detail));
+    }
+    as_arena_release(&keep);
+}
+
+/* One interpreter, many forks: each has its own random numbers, and processes that look untouched. */
+static void forks_look_fresh(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    const sb_test tests[2] = {{AS_STR(""), AS_STR("")}, {AS_STR(""), AS_STR("")}};
+    const sb_job job = {.code = AS_STR("import random, os, gc, threading\n"
+                                       "assert os.getppid() == 1 and os.getpid() == 2\n"
+                                       "assert not [k for k in os.environ if k[:3] == 'LD_']\n"
+                                       "assert gc.isenabled() and threading.active_count() == 1\n"
+                                       "print(random.getrandbits(64))\n"),
+                        .tests = tests,
+                        .n_tests = 2,
+                        .want_all_tests = true,
+                        .want_output = true};
+    const sb_result r = judge(&job, &keep);
+    assert_int_equal(r.tests[0].exit_code, 0);
+    assert_int_equal(r.tests[1].exit_code, 0);
+    assert_true(r.tests[0].output.n > 1);
+    assert_false(as_str_eq(r.tests[0].output, r.tests[1].output));
+    as_arena_release(&keep);
+}
+
 enum { THREADS = 6, EACH = 5 };
 
 static void *submit_some(void *user)
@@ -317,6 +372,8 @@ int main(void)
         cmocka_unit_test(stops_at_the_first_failure),
         cmocka_unit_test(rules_decide),
         cmocka_unit_test(python_has_its_modes),
+        cmocka_unit_test(files_are_flushed_at_the_end),
+        cmocka_unit_test(forks_look_fresh),
         cmocka_unit_test(many_threads_share_it),
         cmocka_unit_test(cpp_is_compiled_once),
         cmocka_unit_test(jobs_that_cannot_be_are_refused),
