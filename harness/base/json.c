@@ -469,6 +469,36 @@ void as_jw_null(as_jw *w)
     (void)as_buf_add_z(w->out, "null");
 }
 
+void as_jw_put_str(as_jw *w, const char *key, as_str text)
+{
+    as_jw_key(w, key);
+    as_jw_str(w, text);
+}
+
+void as_jw_put_z(as_jw *w, const char *key, const char *text)
+{
+    as_jw_key(w, key);
+    as_jw_z(w, text);
+}
+
+void as_jw_put_i64(as_jw *w, const char *key, int64_t v)
+{
+    as_jw_key(w, key);
+    as_jw_i64(w, v);
+}
+
+void as_jw_put_f64(as_jw *w, const char *key, double v)
+{
+    as_jw_key(w, key);
+    as_jw_f64(w, v);
+}
+
+void as_jw_put_bool(as_jw *w, const char *key, bool v)
+{
+    as_jw_key(w, key);
+    as_jw_bool(w, v);
+}
+
 void as_jw_raw(as_jw *w, as_str json)
 {
     before_value(w);

@@ -78,6 +78,12 @@ void as_jw_i64(as_jw *w, int64_t v);
 void as_jw_f64(as_jw *w, double v);
 void as_jw_bool(as_jw *w, bool v);
 void as_jw_null(as_jw *w);
+/* A member: the key and its value. */
+void as_jw_put_str(as_jw *w, const char *key, as_str text);
+void as_jw_put_z(as_jw *w, const char *key, const char *text);
+void as_jw_put_i64(as_jw *w, const char *key, int64_t v);
+void as_jw_put_f64(as_jw *w, const char *key, double v);
+void as_jw_put_bool(as_jw *w, const char *key, bool v);
 void as_jw_raw(as_jw *w, as_str json);          /* a value that already is JSON */
 void as_jw_node(as_jw *w, const as_json *node); /* a whole tree again, in the same order */
 

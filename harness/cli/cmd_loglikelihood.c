@@ -72,8 +72,7 @@ static void put_bound(as_jw *w, bool is_bound)
 {
     if (!is_bound)
         return;
-    as_jw_key(w, "bound");
-    as_jw_bool(w, true);
+    as_jw_put_bool(w, "bound", true);
 }
 
 static void put_tokens(as_jw *w, const as_response *r)
@@ -83,12 +82,9 @@ static void put_tokens(as_jw *w, const as_response *r)
     for (int i = 0; i < r->n_logprobs; i++) {
         const as_token_logprob *t = &r->logprobs[i];
         as_jw_begin_object(w);
-        as_jw_key(w, "id");
-        as_jw_i64(w, t->token.id);
-        as_jw_key(w, "logprob");
-        as_jw_f64(w, t->token.logprob);
-        as_jw_key(w, "greedy");
-        as_jw_bool(w, t->is_greedy);
+        as_jw_put_i64(w, "id", t->token.id);
+        as_jw_put_f64(w, "logprob", t->token.logprob);
+        as_jw_put_bool(w, "greedy", t->is_greedy);
         put_bound(w, t->is_bound);
         as_jw_key(w, "top");
         as_jw_begin_array(w);
@@ -108,10 +104,8 @@ static void put_answer(as_jw *w, const as_response *r)
 {
     as_jw_begin_object(w);
     if (r->finish == AS_FINISH_ERROR) {
-        as_jw_key(w, "error");
-        as_jw_str(w, r->message);
-        as_jw_key(w, "kind");
-        as_jw_z(w, as_error_kind_name(r->error));
+        as_jw_put_str(w, "error", r->message);
+        as_jw_put_z(w, "kind", as_error_kind_name(r->error));
     } else {
         double sum = 0;
         bool is_greedy = true, is_bound = false;
@@ -120,12 +114,9 @@ static void put_answer(as_jw *w, const as_response *r)
             is_greedy = is_greedy && r->logprobs[i].is_greedy;
             is_bound = is_bound || r->logprobs[i].is_bound;
         }
-        as_jw_key(w, "sum");
-        as_jw_f64(w, sum);
-        as_jw_key(w, "n");
-        as_jw_i64(w, r->n_logprobs);
-        as_jw_key(w, "greedy");
-        as_jw_bool(w, is_greedy);
+        as_jw_put_f64(w, "sum", sum);
+        as_jw_put_i64(w, "n", r->n_logprobs);
+        as_jw_put_bool(w, "greedy", is_greedy);
         put_bound(w, is_bound);
         put_tokens(w, r);
     }

@@ -372,12 +372,9 @@ static as_code print_perplexity(const nll_sum *s, as_err *err)
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "perplexity");
-    as_jw_f64(&w, exp(s->nll / (double)s->count));
-    as_jw_key(&w, "tokens");
-    as_jw_i64(&w, s->count);
-    as_jw_key(&w, "nll");
-    as_jw_f64(&w, s->nll);
+    as_jw_put_f64(&w, "perplexity", exp(s->nll / (double)s->count));
+    as_jw_put_i64(&w, "tokens", s->count);
+    as_jw_put_f64(&w, "nll", s->nll);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
     const as_code c = cli_print(as_buf_str(&b), err);
@@ -555,10 +552,8 @@ static as_code print_generation(const cli_engine *e, const generation *g, as_err
         for (int i = 0; i < g->n_ids; i++)
             as_jw_i64(&w, g->ids[i]);
         as_jw_end_array(&w);
-        as_jw_key(&w, "text");
-        as_jw_str(&w, as_buf_str(&text));
-        as_jw_key(&w, "finish");
-        as_jw_z(&w, g->finish);
+        as_jw_put_str(&w, "text", as_buf_str(&text));
+        as_jw_put_z(&w, "finish", g->finish);
         as_jw_end_object(&w);
         (void)as_buf_add_byte(&b, '\n');
         c = cli_print(as_buf_str(&b), err);

@@ -469,14 +469,10 @@ void ap_write_error(as_buf *out, int status, const char *param, as_str message)
     as_jw_begin_object(&w);
     as_jw_key(&w, "error");
     as_jw_begin_object(&w);
-    as_jw_key(&w, "message");
-    as_jw_str(&w, message);
-    as_jw_key(&w, "type");
-    as_jw_z(&w, type);
-    as_jw_key(&w, "param");
-    as_jw_z(&w, param != NULL && param[0] != '\0' ? param : NULL);
-    as_jw_key(&w, "code");
-    as_jw_i64(&w, status);
+    as_jw_put_str(&w, "message", message);
+    as_jw_put_z(&w, "type", type);
+    as_jw_put_z(&w, "param", param != NULL && param[0] != '\0' ? param : NULL);
+    as_jw_put_i64(&w, "code", status);
     as_jw_end_object(&w);
     as_jw_end_object(&w);
 }
