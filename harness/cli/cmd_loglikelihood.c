@@ -31,23 +31,14 @@ typedef struct scorer {
 static as_code read_ids(const as_json *line, const char *key, const int32_t **out, int *n,
                         as_arena *keep, as_err *err)
 {
-    const as_json *list = NULL;
-    AS_TRY(as_json_need_array(line, key, &list, err));
+    const as_json *list = as_json_get(line, key);
+    int32_t *ids = NULL;
     const size_t count = as_json_count(list);
     if (count > MAX_IDS)
         return as_fail(err, AS_RANGE, "\"%s\": %zu ids, at most %d are taken", key, count, MAX_IDS);
-    int32_t *ids = as_new(keep, int32_t, count + 1);
-    if (ids == NULL)
-        return as_nomem(err);
-    *n = 0;
-    for (const as_json *i = as_json_first(list); i != NULL; i = as_json_next(i)) {
-        int64_t id = 0;
-        if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
-            return as_fail(err, AS_PARSE, "\"%s\": want token ids, integers from 0", key);
-        ids[(*n)++] = (int32_t)id;
-    }
+    const as_code c = as_json_ids(list, &ids, n, keep, err);
     *out = ids;
-    return AS_OK;
+    return c == AS_OK ? c : as_wrap(err, "\"%s\"", key);
 }
 
 static as_code read_query(query *q, int top, as_arena *keep, as_err *err)

@@ -21,19 +21,8 @@ as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as
     as_code c = as_read_file(&text, path, err);
     if (c == AS_OK) {
         c = as_json_parse(&tree, as_buf_str(&text), err);
-        if (c == AS_OK && as_json_type(tree) != AS_JSON_ARRAY)
-            c = as_fail(err, AS_PARSE, "want a JSON array of token ids");
-        *ids = c == AS_OK ? as_new(keep, int32_t, as_json_count(tree)) : NULL;
-        if (c == AS_OK && *ids == NULL)
-            c = as_nomem(err);
-        *n = 0;
-        for (const as_json *i = as_json_first(tree); c == AS_OK && i != NULL; i = as_json_next(i)) {
-            int64_t id = 0;
-            if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
-                c = as_fail(err, AS_PARSE, "entry %d is no token id", *n + 1);
-            else
-                (*ids)[(*n)++] = (int32_t)id;
-        }
+        if (c == AS_OK)
+            c = as_json_ids(tree, ids, n, keep, err);
         if (c == AS_OK && *n == 0)
             c = as_fail(err, AS_RANGE, "holds no ids");
         if (c != AS_OK)

@@ -125,20 +125,15 @@ static as_code read_ids(parse *p, const as_json *list, ap_prompt *out, size_t *n
     *n_all += n;
     if (n == 0 || *n_all > AP_MAX_IDS)
         return refuse(p, "prompt", "want 1 to 1048576 token ids in all");
-    int32_t *ids = as_new(p->keep, int32_t, n);
-    if (ids == NULL)
-        return as_nomem(p->err);
-    int i = 0;
-    for (const as_json *node = as_json_first(list); node != NULL; node = as_json_next(node)) {
-        int64_t v = 0;
-        if (!as_json_i64(node, &v) || v < 0 || v > INT32_MAX)
-            return refuse(p, "prompt", "a list of token ids has something else in it");
-        ids[i++] = (int32_t)v;
-    }
-    if (!p->limits->can_ids)
+    int32_t *ids = NULL;
+    *out = (ap_prompt){0};
+    const as_code c = as_json_ids(list, &ids, &out->n_ids, p->keep, p->err);
+    if (c == AS_PARSE)
+        return refuse(p, "prompt", "a list of token ids has something else in it");
+    if (c == AS_OK && !p->limits->can_ids)
         return refuse(p, "prompt", "this backend takes no token ids; send text");
-    *out = (ap_prompt){.ids = ids, .n_ids = i};
-    return AS_OK;
+    out->ids = ids;
+    return c;
 }
 
 /* A text, a list of texts, ids, or a list of lists of ids. */

@@ -350,15 +350,6 @@ static void put_prompt_logprobs(as_jw *w, const int32_t *ids, int n, int top)
     as_jw_end_array(w);
 }
 
-static void put_ids(as_jw *w, const char *key, const int32_t *ids, int n)
-{
-    as_jw_key(w, key);
-    as_jw_begin_array(w);
-    for (int i = 0; i < n; i++)
-        as_jw_i64(w, ids[i]);
-    as_jw_end_array(w);
-}
-
 static void put_text_choice(as_jw *w, const mk_answer *a, const as_json *prompt, int index)
 {
     int n = 0;
@@ -388,7 +379,7 @@ static void put_text_choice(as_jw *w, const mk_answer *a, const as_json *prompt,
     if (prompt_top >= 0)
         put_prompt_logprobs(w, ids, n, (int)prompt_top);
     if (mk_flag(a->body, "return_token_ids", false)) {
-        put_ids(w, "prompt_token_ids", ids, n);
+        as_jw_put_ids(w, "prompt_token_ids", ids, n);
         as_jw_key(w, "token_ids");
         as_jw_begin_array(w);
         for (int i = 0; i < a->n_tokens; i++)

@@ -181,15 +181,6 @@ static bool logprob_of(const as_json *node, double *out)
     return as_json_f64(node, out) && *out <= 1e-3;
 }
 
-static bool id_of(const as_json *node, int32_t *out)
-{
-    int64_t id = 0;
-    if (!as_json_i64(node, &id) || id < 0 || id > INT32_MAX)
-        return false;
-    *out = (int32_t)id;
-    return true;
-}
-
 /* [[id, logprob, text], …], best first. */
 static bool take_top(bridge_job *j, as_token_logprob *place, const as_json *list)
 {
@@ -201,7 +192,7 @@ static bool take_top(bridge_job *j, as_token_logprob *place, const as_json *list
     for (const as_json *t = as_json_first(list); t != NULL; t = as_json_next(t), k++) {
         const as_json *id = as_json_first(t), *lp = as_json_next(id);
         as_str text = {0};
-        if (!id_of(id, &top[k].id) || !logprob_of(lp, &top[k].logprob))
+        if (!as_json_id(id, &top[k].id) || !logprob_of(lp, &top[k].logprob))
             return false;
         if (as_json_str(as_json_next(lp), &text))
             top[k].text = as_arena_str(&j->keep, text);
@@ -218,7 +209,7 @@ static bool take_place(bridge_job *j, const as_json *id, const as_json *logprob,
     as_str s = {0};
     if (place == NULL)
         return true; /* has failed with a reason of its own */
-    if (!id_of(id, &place->token.id) || !logprob_of(logprob, &place->token.logprob) ||
+    if (!as_json_id(id, &place->token.id) || !logprob_of(logprob, &place->token.logprob) ||
         !as_json_bool(greedy, &place->is_greedy))
         return false;
     if (as_json_str(text, &s))

@@ -24,15 +24,6 @@ enum { BIAS = 10000 };
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static void put_ids(as_jw *w, const char *key, const int32_t *ids, int n)
-{
-    as_jw_key(w, key);
-    as_jw_begin_array(w);
-    for (int i = 0; i < n; i++)
-        as_jw_i64(w, ids[i]);
-    as_jw_end_array(w);
-}
-
 /* Adapters are chosen by number; the name is that of the file. */
 static as_code put_lora(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
 {
@@ -65,7 +56,7 @@ static as_code build_text(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     const as_request *rq = job->rq;
     job->path = "/completion";
     if (rq->n_ids != 0) {
-        put_ids(w, "prompt", rq->ids, rq->n_ids);
+        as_jw_put_ids(w, "prompt", rq->ids, rq->n_ids);
     } else {
         char *p = as_arena_alloc(&job->arena, rq->prefix.n + rq->prompt.n + 1, 1);
         if (p == NULL)
@@ -104,7 +95,7 @@ static void build_force(const ht_job *job, as_jw *w)
 {
     const ht_score *s = &job->score;
     const int32_t *wanted = s->ids + s->n_context;
-    put_ids(w, "prompt", s->ids, s->n_context + s->at);
+    as_jw_put_ids(w, "prompt", s->ids, s->n_context + s->at);
     as_jw_put_i64(w, "n_predict", s->until - s->at);
     as_jw_put_i64(w, "n_probs", job->rq->top_logprobs > 1 ? job->rq->top_logprobs : 1);
     if (s->is_biased) {
@@ -347,7 +338,7 @@ static as_code tokenize(ht_driver *d, as_str text, bool is_prompt, int32_t **ids
     as_arena_init(&scratch, 0);
     ht_answer a = {0};
     as_code c = ask_post(d, "/tokenize", &b, &a, &scratch, err);
-    if (c == AS_OK && !ht_ids_of(as_json_get(a.json, "tokens"), ids, n, keep))
+    if (c == AS_OK && as_json_ids(as_json_get(a.json, "tokens"), ids, n, keep, err) != AS_OK)
         c = as_fail(err, AS_PARSE, "/tokenize: the reply has no list of ids");
     as_json_free(a.json);
     as_arena_release(&scratch);

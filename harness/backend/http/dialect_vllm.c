@@ -180,7 +180,7 @@ static as_code tokenize(ht_driver *d, as_str text, bool is_prompt, int32_t **ids
     as_code c = as_buf_ok(&b, err);
     if (c == AS_OK)
         c = ht_ask(d, ht_first_endpoint(d), "/tokenize", as_buf_str(&b), &a, &scratch, err);
-    if (c == AS_OK && !ht_ids_of(as_json_get(a.json, "tokens"), ids, n, keep))
+    if (c == AS_OK && as_json_ids(as_json_get(a.json, "tokens"), ids, n, keep, err) != AS_OK)
         c = as_fail(err, AS_UNSUPPORTED, "/tokenize: %s",
                     a.status >= 400 ? a.error.message : "the reply has no list of ids");
     as_json_free(a.json);
