@@ -51,9 +51,33 @@ class TimeoutException(Exception):
     pass
 
 
-def on_alarm(signum, frame):
-    print("the alarm went off")  # lands in what is being captured, as there
-    raise TimeoutException
+class Alarm:
+    """Upstream's SIGALRM, wall clock as there; but time in which the process was ready to run and had
+    no processor does not count, up to nine times the limit: the verdict is not the machine's load."""
+
+    queue = None  # where the kernel tells that time
+
+    def waited(self):
+        try:
+            return int(os.pread(self.queue, 96, 0).split()[1]) / 1e9
+        except Exception:  # not counted here, or the program closed it
+            return 0
+
+    def set(self, seconds):
+        self.seconds, self.given, self.before = seconds, 0, self.waited()
+        signal.alarm(seconds)
+
+    def on_signal(self, signum, frame):
+        lost = min(self.waited() - self.before, 9 * self.seconds)
+        if lost > self.given + 0.01:
+            signal.setitimer(signal.ITIMER_REAL, lost - self.given)
+            self.given = lost
+            return
+        print("the alarm went off")  # lands in what is being captured, as there
+        raise TimeoutException
+
+
+alarm = Alarm()
 
 
 def take_away():
@@ -71,7 +95,7 @@ def prepare():
     module = types.ModuleType("tmp_sol", "")
     sys.set_int_max_str_digits(50000)
     sys.stdin = open(0, encoding="utf-8", closefd=False)
-    signal.signal(signal.SIGALRM, on_alarm)
+    signal.signal(signal.SIGALRM, alarm.on_signal)
     take_away()
     exec(PREAMBLE, module.__dict__)
     sys.setrecursionlimit(1000)
@@ -115,7 +139,7 @@ def as_function(code):
 
 
 def load(code, module, timeout):
-    signal.alarm(timeout)
+    alarm.set(timeout)
     try:
         compiled = compile(code, "<string>", "exec")
         if "setrecursionlimit" in module.__dict__:  # the last line of the preamble
@@ -286,7 +310,7 @@ def run_on_input(job, report, module):
         captured = io.StringIO()
         captured.close = lambda x: 1  # as there: close() without an argument fails
         saved, sys.stdout = sys.stdout, captured
-        signal.alarm(job["timeout"])
+        alarm.set(job["timeout"])
         failed = None
         try:
             call_with_input(program.wrapped_function, text)
@@ -307,7 +331,7 @@ def run_function(job, report, module):
     method = getattr(solution, job["fn"])
     arguments = [[json.loads(line) for line in text.split("\n")] for text in job["inputs"]]
     for args in arguments:
-        signal.alarm(job["timeout"])
+        alarm.set(job["timeout"])
         try:
             value = method(*args)
             signal.alarm(0)
@@ -362,6 +386,10 @@ def rehearse():
 def main():
     order = os.read(0, os.fstat(0).st_size)
     report = Report(os.dup(1))
+    try:
+        alarm.queue = os.open("/proc/self/schedstat", os.O_RDONLY)
+    except OSError:
+        pass
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
     os.dup2(null, 1)

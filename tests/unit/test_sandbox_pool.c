@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "scorers/sandbox/sandbox.h"
+#include "unit/busy.h"
 #include "unit/cm.h"
 
 static sb_pool *pool;
@@ -299,6 +300,45 @@ static void near_misses_run_again(void **state)
     as_arena_release(&keep);
 }
 
+/* Half of its CPU limit, in the only slot of a pool, beside loops on every processor: more wall time
+ * than the limit, most of it spent in the queue. What sleeps as long is ended all the same. */
+static void a_busy_machine_is_not_the_programs_fault(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    sb_pool *one = NULL;
+    as_err err = {0};
+    assert_int_equal(
+        sb_pool_open(&one, &(sb_pool_options){.n_slots = 1, .helper = SB_HELPER}, &err), AS_OK);
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    sb_job job = {.code =
+                      AS_STR("import time\nwhile time.process_time() < 0.5:\n    pass\nprint(7)\n"),
+                  .tests = &test,
+                  .n_tests = 1,
+                  .limits = {.cpu_ms = 1000, .wall_ms = 800}};
+    sb_result r[3];
+    busy_begin();
+    const as_code works = sb_judge(one, &job, &r[0], &keep, &err);
+    job.code =
+        AS_STR("import threading, time\ndef f():\n    while time.process_time() < 0.5: pass\n"
+               "    print(7)\nt = threading.Thread(target=f)\nt.start()\nt.join()\n");
+    const as_code joins = sb_judge(one, &job, &r[1], &keep, &err);
+    job.code = AS_STR("import time\ntime.sleep(20)\nprint(7)\n");
+    const as_code sleeps = sb_judge(one, &job, &r[2], &keep, &err);
+    busy_end();
+    sb_pool_close(one);
+    assert_int_equal(works, AS_OK);
+    want(&r[0], SB_ACCEPTED);
+    assert_true(r[0].tests[0].wall_us > 800000);
+    assert_int_equal(joins, AS_OK);
+    want(&r[1], SB_ACCEPTED);
+    assert_int_equal(sleeps, AS_OK);
+    want(&r[2], SB_TIME_LIMIT);
+    assert_true(as_str_eq_z(r[2].detail, "wall") && r[2].tests[0].wall_us < 10 * 1000000);
+    as_arena_release(&keep);
+}
+
 /* Helpers die in the middle of a test: that is ours, so the test runs again and is judged. */
 static void dead_helpers_are_replaced(void **state)
 {
@@ -378,6 +418,7 @@ int main(void)
         cmocka_unit_test(cpp_is_compiled_once),
         cmocka_unit_test(jobs_that_cannot_be_are_refused),
         cmocka_unit_test(near_misses_run_again),
+        cmocka_unit_test(a_busy_machine_is_not_the_programs_fault),
         cmocka_unit_test(dead_helpers_are_replaced),
         cmocka_unit_test(cancelling_ends_what_runs),
     };
