@@ -43,41 +43,6 @@ static as_code write_order(as_buf *b, const sc_lcb_job *job, size_t from, size_t
     return AS_OK;
 }
 
-static bool anything(void *user, as_str output, const sb_test *test)
-{
-    (void)user;
-    (void)output;
-    (void)test;
-    return true;
-}
-
-static as_code run_order(sb_pool *pool, const sc_lcb_job *job, as_str order, size_t n_tests,
-                         sb_result *out, as_arena *arena, as_err *err)
-{
-    const sb_test test = {.input = order};
-    int64_t ms = ((int64_t)(job->timeout_s + 1) * (int64_t)n_tests + 5) * 1000;
-    ms = ms < max_limit_ms ? ms : max_limit_ms;
-    const sb_job sb = {
-        .code = job->code.n != 0 ? job->code : AS_STR("\n"),
-        .language = SB_PYTHON,
-        .tests = &test,
-        .n_tests = 1,
-        .limits = {.cpu_ms = ms,
-                   .wall_ms = ms,
-                   .memory_mb = sb_livecodebench.memory_mb,
-                   .stack_mb = sb_livecodebench.stack_mb,
-                   .tmp_mb = sb_livecodebench.tmp_mb,
-                   .output_kb = SB_MAX_INPUT >> 10,
-                   .tasks = sb_livecodebench.tasks},
-        .rule = SB_CALLBACK,
-        .compare = anything,
-        .preamble = {sc_official_py, (size_t)(sc_official_py_end - sc_official_py)},
-        .runner = AS_STR("main()\n"),
-        .want_output = true,
-    };
-    return sb_judge(pool, &sb, out, arena, err);
-}
-
 /* ---- what came out ------------------------------------------------------------------------- */
 
 typedef struct record {
@@ -166,6 +131,25 @@ static as_code compare_value(sc_lcb_result *out, as_str value, const sc_lcb_test
     return c;
 }
 
+/* The record of test i, or of none (*is_one false) if i is job->n or the record makes no sense. */
+static as_code compare_record(sc_lcb_result *out, const sc_lcb_job *job, size_t i,
+                              const record *rec, bool *is_one, as_arena *arena, as_err *err)
+{
+    *is_one = true;
+    if (as_str_eq_z(rec->kind, "-3") || as_str_eq_z(rec->kind, "-4")) {
+        const bool is_time = rec->kind.p[1] == '3';
+        add_code(out, is_time ? -3 : -4);
+        out->verdict = is_time ? SB_TIME_LIMIT : SB_RUNTIME_ERROR;
+        return keep_note(out, rec->text, arena, err);
+    }
+    if (i < job->n && job->fn.n == 0 && as_str_eq_z(rec->kind, "out"))
+        return compare_output(out, rec->text, &job->tests[i], arena, err);
+    if (i < job->n && job->fn.n != 0 && as_str_eq_z(rec->kind, "value"))
+        return compare_value(out, rec->text, &job->tests[i], arena, err);
+    *is_one = false;
+    return AS_OK;
+}
+
 /* Reads the records of tests [from, to); *is_over: the first failure is in the list. */
 static as_code read_records(sc_lcb_result *out, const sc_lcb_job *job, const sb_result *r,
                             size_t from, size_t to, bool *is_over, as_arena *arena, as_err *err)
@@ -173,25 +157,17 @@ static as_code read_records(sc_lcb_result *out, const sc_lcb_job *job, const sb_
     as_str rest = r->n_run != 0 ? r->tests[0].output : (as_str){0};
     record rec;
     *is_over = true;
-    for (size_t i = from; next_record(&rest, &rec);) {
-        const bool is_output = as_str_eq_z(rec.kind, "out") && job->fn.n == 0;
+    for (size_t i = from; next_record(&rest, &rec); i++) {
         if (as_str_eq_z(rec.kind, "end") && i == to && r->verdict == SB_ACCEPTED) {
             *is_over = false;
             return AS_OK;
         }
-        if (as_str_eq_z(rec.kind, "-3") || as_str_eq_z(rec.kind, "-4")) {
-            const bool is_time = rec.kind.p[1] == '3';
-            add_code(out, is_time ? -3 : -4);
-            out->verdict = is_time ? SB_TIME_LIMIT : SB_RUNTIME_ERROR;
-            return keep_note(out, rec.text, arena, err);
-        }
-        if (i == to || (!is_output && !(as_str_eq_z(rec.kind, "value") && job->fn.n != 0)))
+        bool is_one = false;
+        AS_TRY(compare_record(out, job, i == to ? job->n : i, &rec, &is_one, arena, err));
+        if (!is_one)
             break;
-        AS_TRY(is_output ? compare_output(out, rec.text, &job->tests[i], arena, err)
-                         : compare_value(out, rec.text, &job->tests[i], arena, err));
         if (out->codes[out->n_codes - 1] != 1)
             return AS_OK;
-        i++;
     }
     /* The process is gone without its last word. */
     out->n_codes = 0;
@@ -200,6 +176,82 @@ static as_code read_records(sc_lcb_result *out, const sc_lcb_job *job, const sb_
     as_str note = as_arena_printf(arena, "the process ended before its last test: %s %.*s",
                                   sb_verdict_name(out->verdict), AS_ARG(r->detail));
     return keep_note(out, note, arena, err);
+}
+
+/* ---- one process ---------------------------------------------------------------------------- */
+
+static bool anything(void *user, as_str output, const sb_test *test)
+{
+    (void)user;
+    (void)output;
+    (void)test;
+    return true;
+}
+
+/* Reads the records as they come; the first that is wrong ends the process. */
+typedef struct preview {
+    const sc_lcb_job *job;
+    size_t from, to; /* the tests of this process */
+    size_t i, at;    /* records before are right */
+} preview;
+
+static bool is_right_so_far(void *user, as_str output, bool is_first)
+{
+    preview *p = user;
+    if (is_first) {
+        p->i = p->from;
+        p->at = 0;
+    }
+    as_str rest = as_str_sub(output, p->at, output.n);
+    record rec;
+    while (p->i < p->to && next_record(&rest, &rec)) {
+        int code[1] = {0};
+        sc_lcb_result scratch = {.codes = code};
+        as_arena arena;
+        as_arena_init(&arena, (size_t)1 << 20);
+        bool is_one = false;
+        const as_code c = compare_record(&scratch, p->job, p->i, &rec, &is_one, &arena, NULL);
+        as_arena_release(&arena);
+        if (c != AS_OK)
+            return true; /* read_records will have it too, and tell */
+        if (!is_one || code[0] != 1)
+            return false;
+        p->at = output.n - rest.n;
+        p->i++;
+    }
+    return true;
+}
+
+static as_code run_order(sb_pool *pool, preview *p, as_str order, sb_result *out, as_arena *arena,
+                         as_err *err)
+{
+    const sc_lcb_job *job = p->job;
+    const size_t n_tests = p->to - p->from;
+
+    const sb_test test = {.input = order};
+    int64_t ms = ((int64_t)(job->timeout_s + 1) * (int64_t)n_tests + 5) * 1000;
+    ms = ms < max_limit_ms ? ms : max_limit_ms;
+    const sb_job sb = {
+        .code = job->code.n != 0 ? job->code : AS_STR("\n"),
+        .language = SB_PYTHON,
+        .tests = &test,
+        .n_tests = 1,
+        .limits = {.cpu_ms = ms,
+                   .wall_ms = ms,
+                   .memory_mb = sb_livecodebench.memory_mb,
+                   .stack_mb = sb_livecodebench.stack_mb,
+                   .tmp_mb = sb_livecodebench.tmp_mb,
+                   .output_kb = SB_MAX_INPUT >> 10,
+                   .tasks = sb_livecodebench.tasks},
+        .rule = SB_CALLBACK,
+        .compare = anything,
+        .want_more = is_right_so_far,
+        .user = p,
+        .preamble = {sc_official_py, (size_t)(sc_official_py_end - sc_official_py)},
+        .runner = AS_STR("main()\n"),
+        .want_output = true,
+    };
+    return sb_judge(pool, &sb, out, arena, err);
 }
 
 static as_code judge_officially(sb_pool *pool, const sc_lcb_job *job, sc_lcb_result *out,
@@ -216,7 +268,8 @@ static as_code judge_officially(sb_pool *pool, const sc_lcb_job *job, sc_lcb_res
         as_buf_reset(&order);
         c = write_order(&order, job, from, &to, err);
         if (c == AS_OK)
-            c = run_order(pool, job, as_buf_str(&order), to - from, &r, arena, err);
+            c = run_order(pool, &(preview){.job = job, .from = from, .to = to}, as_buf_str(&order),
+                          &r, arena, err);
         if (c != AS_OK)
             break;
         out->sandbox = r.sandbox;

@@ -22,6 +22,7 @@ void sb_helper_init(sb_helper *h)
     memset(h, 0, sizeof *h);
     atomic_init(&h->fd, -1);
     as_buf_init(&h->in, BX_MAX_FRAME + 1);
+    as_buf_init(&h->shown, BX_MAX_FRAME + 1);
 }
 
 as_code sb_helper_start(sb_helper *h, const char *path, as_err *err)
@@ -78,6 +79,7 @@ void sb_helper_stop(sb_helper *h)
     }
     h->has_box = false;
     as_buf_release(&h->in);
+    as_buf_release(&h->shown);
 }
 
 void sb_helper_kick(sb_helper *h)
@@ -129,16 +131,19 @@ static as_code read_all(int fd, uint8_t *p, size_t n, int64_t deadline_ns, as_er
     return AS_OK;
 }
 
-static as_code receive(sb_helper *h, bx_type want, int64_t within_ms, as_err *err)
+static as_code nonsense(as_err *err)
+{
+    return as_fail(err, AS_INTEGRITY, "sandbox: the helper answers with nonsense");
+}
+
+static as_code receive_any(sb_helper *h, bx_type *type, int64_t deadline, as_err *err)
 {
     const int fd = atomic_load(&h->fd);
-    const int64_t deadline = as_now_ns() + within_ms * 1000000;
     uint8_t head[BX_HEAD_BYTES];
     uint32_t length = 0;
-    bx_type type;
     AS_TRY(read_all(fd, head, sizeof head, deadline, err));
-    if (!bx_head(head, &length, &type) || type != want)
-        return as_fail(err, AS_INTEGRITY, "sandbox: the helper answers with nonsense");
+    if (!bx_head(head, &length, type))
+        return nonsense(err);
     as_buf_reset(&h->in);
     char *to = as_buf_reserve(&h->in, length);
     if (to == NULL)
@@ -148,9 +153,52 @@ static as_code receive(sb_helper *h, bx_type want, int64_t within_ms, as_err *er
     return AS_OK;
 }
 
+static as_code receive(sb_helper *h, bx_type want, int64_t within_ms, as_err *err)
+{
+    bx_type type = want;
+    AS_TRY(receive_any(h, &type, as_now_ns() + within_ms * 1000000, err));
+    return type == want ? AS_OK : nonsense(err);
+}
+
 static const uint8_t *payload(const sb_helper *h)
 {
     return (const uint8_t *)h->in.p;
+}
+
+/* Output of the running test: enough, or go on? */
+static as_code look_at_part(sb_helper *h, bool *is_stopped, as_err *err)
+{
+    const uint8_t *p = NULL;
+    size_t n = 0;
+    if (h->want_more == NULL || !bx_get_part(&p, &n, payload(h), h->in.n))
+        return nonsense(err);
+    if (*is_stopped)
+        return AS_OK;
+    const bool is_first = h->shown.n == 0;
+    AS_TRY(as_buf_add(&h->shown, (as_str){(const char *)p, n}));
+    if (h->want_more(h->user, as_buf_str(&h->shown), is_first))
+        return AS_OK;
+    *is_stopped = true;
+    bx_out o;
+    bx_begin(&o, BX_STOP);
+    return send_frame(h, &o, err);
+}
+
+/* The result of a test, and what comes before it. */
+static as_code receive_result(sb_helper *h, int64_t within_ms, as_err *err)
+{
+    const int64_t deadline = as_now_ns() + within_ms * 1000000;
+    bool is_stopped = false;
+    as_buf_reset(&h->shown);
+    for (;;) {
+        bx_type type = BX_RESULT;
+        AS_TRY(receive_any(h, &type, deadline, err));
+        if (type == BX_RESULT)
+            return AS_OK;
+        if (type != BX_PART)
+            return nonsense(err);
+        AS_TRY(look_at_part(h, &is_stopped, err));
+    }
 }
 
 /* ---- orders --------------------------------------------------------------------------------- */
@@ -176,7 +224,7 @@ as_code sb_helper_open(sb_helper *h, const sb_box_spec *spec, as_err *err)
     AS_TRY(send_frame(h, &o, err));
     AS_TRY(receive(h, BX_OPENED, OPEN_MS, err));
     if (!bx_get_status(&h->status, payload(h), h->in.n))
-        return as_fail(err, AS_INTEGRITY, "sandbox: the helper answers with nonsense");
+        return nonsense(err);
     h->has_box = h->status.step == BX_STEP_NONE;
     return AS_OK;
 }
@@ -190,10 +238,10 @@ as_code sb_helper_test(sb_helper *h, const bx_limits *limits, as_str input, as_s
     bx_put_bytes(&o, input.p, input.n);
     bx_put_bytes(&o, program.p, program.n);
     AS_TRY(send_frame(h, &o, err));
-    AS_TRY(receive(h, BX_RESULT, BX_PATIENCE * (int64_t)limits->wall_ms + OVERRUN_MS, err));
+    AS_TRY(receive_result(h, BX_PATIENCE * (int64_t)limits->wall_ms + OVERRUN_MS, err));
     const uint8_t *out = NULL, *errs = NULL;
     if (!bx_get_result(record, &out, &output->n, &errs, &errors->n, payload(h), h->in.n))
-        return as_fail(err, AS_INTEGRITY, "sandbox: the helper answers with nonsense");
+        return nonsense(err);
     output->p = (const char *)out;
     errors->p = (const char *)errs;
     return AS_OK;
@@ -210,7 +258,7 @@ as_code sb_helper_close_box(sb_helper *h, as_err *err)
     AS_TRY(receive(h, BX_CLOSED, CLOSE_MS, err));
     bx_status status;
     if (!bx_get_status(&status, payload(h), h->in.n))
-        return as_fail(err, AS_INTEGRITY, "sandbox: the helper answers with nonsense");
+        return nonsense(err);
     if (status.step != BX_STEP_NONE)
         return as_fail(err, AS_IO, "sandbox: a box could not be ended");
     return AS_OK;

@@ -20,6 +20,10 @@ typedef struct sb_helper {
     bool has_box;
     bx_status status; /* of the last box */
     as_buf in;        /* the last frame; texts of a result point into it */
+    as_buf shown;     /* with BX_STREAM: the running test's output so far */
+    /* With BX_STREAM, set before the test: false ends it. */
+    bool (*want_more)(void *user, as_str output, bool is_first);
+    void *user;
 } sb_helper;
 
 typedef struct sb_box_file {

@@ -91,11 +91,15 @@ static bool is_our_fault(as_code c, const bx_record *r)
 static as_code run_once(sb_slot *slot, sb_ticket *t, size_t i, bx_record *r, as_str *output,
                         as_str *errors, as_err *err)
 {
-    const bx_limits limits = sb_limits_wire(&t->limits, slot->pool->is_unsafe);
+    bx_limits limits = sb_limits_wire(&t->limits, slot->pool->is_unsafe);
+    if (t->job.want_more != NULL)
+        limits.flags |= BX_STREAM;
     as_code c = AS_OK;
     for (int k = 0; k < TRIES; k++) {
         *r = (bx_record){0};
         c = ensure_box(slot, t, err);
+        slot->helper.want_more = t->job.want_more;
+        slot->helper.user = t->job.user;
         if (c == AS_OK)
             c = sb_helper_test(&slot->helper, &limits, t->job.tests[i].input, t->program, r, output,
                                errors, err);

@@ -34,7 +34,7 @@ enum {
     SB_MAX_TESTS = 100000,
     SB_MAX_CODE = 16 << 20,  /* bytes of a program */
     SB_MAX_INPUT = 63 << 20, /* bytes of a test's input, and of output that can be kept */
-    SB_SCORER_VERSION = 1,   /* of everything that decides a verdict; part of cache keys */
+    SB_SCORER_VERSION = 2,   /* of everything that decides a verdict; part of cache keys */
 };
 
 typedef enum sb_language { SB_PYTHON, SB_CPP } sb_language;
@@ -97,6 +97,9 @@ typedef struct sb_job {
     sb_language checker_language;
     /* SB_CALLBACK: called on a pool thread; must be thread-safe. */
     bool (*compare)(void *user, as_str output, const sb_test *test);
+    /* NULL, or asked now and then while a test runs, with all it has written so far (is_first: to
+     * its first piece); false ends the test, with SB_WRONG_ANSWER. On a pool thread too. */
+    bool (*want_more)(void *user, as_str output, bool is_first);
     void *user;
     /* Python only. fn_name set: a functional problem; the method of class Solution, or the
      * function, of that name is called with the JSON values of the input, one a line. */

@@ -126,6 +126,7 @@ static sb_verdict acted(uint32_t act, const char **detail)
         [BX_ACT_MEMORY] = {SB_MEMORY_LIMIT, "memory"},
         [BX_ACT_OUTPUT] = {SB_OUTPUT_LIMIT, "standard output"},
         [BX_ACT_STDERR] = {SB_OUTPUT_LIMIT, "standard error"},
+        [BX_ACT_STOP] = {SB_WRONG_ANSWER, "seen to be wrong while it ran"},
     };
     *detail = rows[act].detail;
     return rows[act].verdict;

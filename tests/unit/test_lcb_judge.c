@@ -275,6 +275,34 @@ static void judges_others(void **state)
     as_arena_release(&arena);
 }
 
+/* The second of twenty tests is wrong: the process does not run the rest, and what it used until then
+ * is counted, memory that it had given back included. */
+static void a_wrong_test_ends_the_process(void **state)
+{
+    (void)state;
+    sc_lcb_test tests[20];
+    for (size_t i = 0; i < COUNT(tests); i++)
+        tests[i] = (sc_lcb_test){AS_STR_INIT("\"1\""), i == 1 ? AS_STR("\"8\"") : AS_STR("\"7\"")};
+    const sc_lcb_job job = {.code = AS_STR("import time\nx = b'x' * (60 << 20)\nx = None\n"
+                                           "t = time.process_time()\n"
+                                           "while time.process_time() < t + 0.3: pass\nprint(7)\n"),
+                            .timeout_s = 6,
+                            .tests = tests,
+                            .n = COUNT(tests)};
+    sc_lcb_result r;
+    as_arena arena;
+    as_arena_init(&arena, 0);
+    assert_int_equal(sc_lcb_judge(pool, &job, &r, &arena, NULL), AS_OK);
+    assert_true(r.is_graded && !r.passed);
+    assert_int_equal(r.n_codes, 2);
+    assert_int_equal(r.codes[0], 1);
+    assert_int_equal(r.codes[1], -2);
+    assert_int_equal(r.verdict, SB_WRONG_ANSWER);
+    assert_true(r.cpu_us > 600000 && r.cpu_us < 3000000);
+    assert_true(r.peak_bytes > (60 << 20));
+    as_arena_release(&arena);
+}
+
 /* Upstream's alarm counts wall time; on a busy machine a program that computes has its seconds. */
 static void alarms_wait_for_a_processor(void **state)
 {
@@ -313,6 +341,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_recorded),
         cmocka_unit_test(judges_others),
+        cmocka_unit_test(a_wrong_test_ends_the_process),
         cmocka_unit_test(alarms_wait_for_a_processor),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);

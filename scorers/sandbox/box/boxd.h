@@ -38,6 +38,10 @@ typedef struct bx_result {
     size_t n_errors;
 } bx_result;
 
+/* Completes and sends a frame, and frees it; false when the harness is gone. */
+bool bx_send_frame(int fd, bx_out *o);
+bool bx_read_all(int fd, uint8_t *p, size_t n);
+
 void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size_t n_input,
                  const uint8_t *program, size_t n_program, bx_result *out);
 

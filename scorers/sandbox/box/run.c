@@ -24,7 +24,14 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOOK_MS = 5, START_MS = 30000, END_MS = 3000, ERROR_CAP = 64 << 20, PIECE = 64 << 10 };
+enum {
+    LOOK_MS = 5,
+    SHOW_MS = 200,
+    START_MS = 30000,
+    END_MS = 3000,
+    ERROR_CAP = 64 << 20,
+    PIECE = 64 << 10
+};
 
 typedef struct watch {
     bx_boxd *d;
@@ -37,6 +44,8 @@ typedef struct watch {
     uint64_t cgroup_cpu_us;                /* at the start */
     uint64_t oom_kills;                    /* at the start */
     bool is_done, has_ended;
+    size_t n_shown; /* bytes of the output that the harness has */
+    uint64_t shown_us;
     long n_cpus;
 } watch;
 
@@ -74,6 +83,20 @@ static uint64_t resident_now(pid_t pid)
     text[n] = '\0';
     const char *second = strchr(text, ' ');
     return second != NULL ? strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE) : 0;
+}
+
+/* The most it ever had. */
+static uint64_t peak_now(pid_t pid)
+{
+    char path[64], text[4096];
+    (void)snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    const int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *kb = strstr(text, "VmHWM:");
+    return kb != NULL ? strtoull(kb + strlen("VmHWM:"), NULL, 10) << 10 : 0;
 }
 
 /* The largest of the program's threads: the others may only have waited for that one. */
@@ -116,9 +139,9 @@ static void act(watch *w, bx_act what)
         w->out->record.act = what;
         w->out->record.cpu_us = cpu_now(w);
         if (w->program > 0) {
-            const uint64_t resident = resident_now(w->program);
-            if (resident > w->out->record.peak_bytes)
-                w->out->record.peak_bytes = resident;
+            const uint64_t peak = peak_now(w->program);
+            if (peak > w->out->record.peak_bytes)
+                w->out->record.peak_bytes = peak;
         }
     }
     end_test(w);
@@ -292,23 +315,52 @@ static int look(watch *w)
     return wait_ms > 1000 ? 1000 : (int)wait_ms;
 }
 
-/* The harness talks only between tests: anything from it now is its end. */
-static bool harness_is_gone(short revents)
+/* During a test the harness says STOP or nothing: anything else is its end. */
+static bool harness_is_gone(watch *w, short revents)
 {
-    return (revents & (POLLIN | POLLHUP | POLLERR)) != 0;
+    if ((revents & (POLLIN | POLLHUP | POLLERR)) == 0)
+        return false;
+    uint8_t head[BX_HEAD_BYTES];
+    uint32_t length = 0;
+    bx_type type;
+    if (!bx_read_all(w->d->harness, head, sizeof head) || !bx_head(head, &length, &type) ||
+        type != BX_STOP || length != 0)
+        return true;
+    if (!w->has_ended)
+        act(w, BX_ACT_STOP);
+    return false;
+}
+
+/* Shows new output, not more often than every SHOW_MS: short tests have none of the cost. ms until
+ * the next time. */
+static int show(watch *w, int wait_ms)
+{
+    const bx_result *out = w->out;
+    if ((w->limits->flags & BX_STREAM) == 0 || w->killed_us != 0 || out->n_output == w->n_shown)
+        return wait_ms;
+    const uint64_t now = bx_now_us();
+    if (now < w->shown_us + SHOW_MS * 1000)
+        return wait_ms < SHOW_MS ? wait_ms : SHOW_MS;
+    bx_out o;
+    bx_begin(&o, BX_PART);
+    bx_put_bytes(&o, out->output + w->n_shown, out->n_output - w->n_shown);
+    (void)bx_send_frame(w->d->harness, &o); /* if it is gone, the next poll says so */
+    w->n_shown = out->n_output;
+    w->shown_us = now;
+    return wait_ms;
 }
 
 static void supervise(watch *w)
 {
     while (!w->is_done || w->pipes[0] >= 0 || w->pipes[1] >= 0) {
-        const int wait_ms = w->is_done ? 100 : look(w);
+        const int wait_ms = w->is_done ? 100 : show(w, look(w));
         struct pollfd p[4] = {{.fd = w->is_done ? -1 : w->d->ctl, .events = POLLIN},
                               {.fd = w->pipes[0], .events = POLLIN},
                               {.fd = w->pipes[1], .events = POLLIN},
                               {.fd = w->d->harness, .events = POLLIN}};
         if (poll(p, 4, wait_ms) < 0 && errno != EINTR)
             break;
-        if (harness_is_gone(p[3].revents)) {
+        if (harness_is_gone(w, p[3].revents)) {
             (void)bx_box_close(w->d);
             (void)bx_cgroup_close(&w->d->cgroup);
             _exit(0);
@@ -395,6 +447,7 @@ void bx_run_test(bx_boxd *d, const bx_limits *limits, const uint8_t *input, size
                .pipes = {-1, -1},
                .pidfd = -1,
                .sent_us = bx_now_us(),
+               .shown_us = bx_now_us(),
                .n_cpus = sysconf(_SC_NPROCESSORS_ONLN)};
     if (w.n_cpus < 1)
         w.n_cpus = 1;

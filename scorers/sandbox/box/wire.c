@@ -194,7 +194,7 @@ bool bx_head(const uint8_t head[BX_HEAD_BYTES], uint32_t *length, bx_type *type)
     bx_in in = {.p = head, .n = BX_HEAD_BYTES};
     *length = bx_get_u32(&in);
     *type = (bx_type)head[4];
-    return *length <= BX_MAX_FRAME && head[4] >= BX_OPEN && head[4] <= BX_CLOSED;
+    return *length <= BX_MAX_FRAME && head[4] >= BX_OPEN && head[4] <= BX_LAST_TYPE;
 }
 
 /* Wide enough for any problem, narrow enough that sums of a few cannot overflow. */
@@ -221,7 +221,7 @@ static void get_limits(bx_in *in, bx_limits *l)
     l->files = bx_get_u32(in);
     l->flags = bx_get_u32(in);
     if (l->tasks == 0 || l->tasks > 4096 || l->files < 8 || l->files > 65536 || l->cpu_ms == 0 ||
-        l->wall_ms == 0 || l->flags > 15)
+        l->wall_ms == 0 || l->flags > 31)
         in->is_bad = true;
 }
 
@@ -310,6 +310,13 @@ bool bx_get_result(bx_record *r, const uint8_t **output, size_t *n_output, const
         *n_errors > BX_STDERR_HEAD ||
         (r->cpu_us | r->wall_us | r->waited_us | r->peak_bytes) >> 62 != 0)
         return false;
+    return is_done(&in);
+}
+
+bool bx_get_part(const uint8_t **output, size_t *n_output, const uint8_t *p, size_t n)
+{
+    bx_in in = {.p = p, .n = n};
+    *output = bx_get_bytes(&in, n_output);
     return is_done(&in);
 }
 

@@ -10,7 +10,9 @@
  *   OPEN limits, kind, files, argv  →   makes a box; for BX_PYTHON starts the interpreter in it
  *                      ←   OPENED  status
  *   TEST limits, input, program →  one fresh process in the box
- *                      ←   RESULT  record, standard output, head of standard error
+ *                      ←   PART    with BX_STREAM, while it runs: output since the last one
+ *   STOP               →   enough seen: ends the test; between tests it means nothing
+ *                      ←   RESULT  record, all standard output, head of standard error
  *   CLOSE              →   ends the box and all in it
  *                      ←   CLOSED  status
  *
@@ -41,6 +43,9 @@ typedef enum bx_type {
     BX_RESULT,
     BX_CLOSE,
     BX_CLOSED,
+    BX_PART,
+    BX_STOP,
+    BX_LAST_TYPE = BX_STOP,
 } bx_type;
 
 typedef enum bx_kind {
@@ -53,6 +58,7 @@ enum {
     BX_FORK = 1,         /* the program may make processes (needs an accounting cgroup) */
     BX_EXEC_TMP = 2,     /* /tmp without noexec: compilers */
     BX_TRUSTED_FORK = 4, /* processes are allowed even where nothing counts them: compilers */
+    BX_STREAM = 16,      /* a test's output is shown while it runs */
     BX_UNSAFE = 8,       /* no namespaces: what --unsafe-no-sandbox asks for */
 };
 
@@ -110,6 +116,7 @@ typedef enum bx_act {
     BX_ACT_MEMORY,
     BX_ACT_OUTPUT,
     BX_ACT_STDERR,
+    BX_ACT_STOP, /* the harness had seen enough */
     BX_N_ACTS,
 } bx_act;
 
@@ -197,6 +204,8 @@ bool bx_get_test(bx_limits *l, const uint8_t **input, size_t *n_input, const uin
                  size_t *n_program, const uint8_t *p, size_t n);
 bool bx_get_result(bx_record *r, const uint8_t **output, size_t *n_output, const uint8_t **errors,
                    size_t *n_errors, const uint8_t *p, size_t n);
+/* What BX_PART holds, borrowed. */
+bool bx_get_part(const uint8_t **output, size_t *n_output, const uint8_t *p, size_t n);
 bool bx_get_status(bx_status *s, const uint8_t *p, size_t n);
 
 #endif
