@@ -52,7 +52,8 @@ typedef struct be_info {
     int max_concurrency; /* what it can serve at once; 0: no limit of its own */
     as_str json;         /* details for provenance: kernels, threads, precision, server … */
     int64_t weights_bytes, kv_bytes, scratch_bytes; /* -1 unknown */
-    as_str memory; /* the same as a sentence, once prepared; empty: unknown */
+    as_str disagreement; /* what several servers of one model say differently; empty: nothing */
+    as_str memory;       /* the same as a sentence, once prepared; empty: unknown */
 } be_info;
 
 /* A recorded item, in the recording's order. repeat counts its occurrences from 0. */

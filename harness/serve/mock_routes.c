@@ -68,7 +68,7 @@ static void tell_props(mk_play *p, const mk_answer *a)
     as_jw_end_object(w);
     put_i64(w, "total_slots", a->script->slots);
     put_str(w, "model_alias", a->script->model);
-    put_str(w, "model_path", AS_STR("mock.gguf"));
+    put_str(w, "model_path", as_arena_printf(a->scratch, "%.*s.gguf", AS_ARG(a->script->model)));
     put_str(w, "model_ftype", AS_STR("F16"));
     as_jw_key(w, "modalities");
     as_jw_raw(w, AS_STR("{\"vision\":false,\"audio\":false}"));

@@ -174,6 +174,7 @@ struct ht_driver {
     int max_each;      /* requests at once to one endpoint */
     bool has_max_each; /* the user's word */
     int connect_ms, first_ms, idle_ms, total_ms, patience_ms;
+    bool lists_models, is_listed;   /* GET /v1/models had a list; d->model was in it */
     bool never_streams, is_probing; /* is_probing: calls that make a token are allowed */
     bool is_reading;                /* inside libcurl: calls must not be touched */
     bool has_marked;                /* a job that is to be cancelled afterwards */
