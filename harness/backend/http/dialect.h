@@ -146,7 +146,8 @@ struct ht_job {
     ht_markup markup;
     as_buf text, reasoning, message, finish_raw, model, fingerprint;
     size_t told_text, told_reasoning; /* given to on_delta */
-    as_arena arena;                   /* of this job: log-probabilities, ids */
+    int told_logprobs;
+    as_arena arena; /* of this job: log-probabilities, ids */
     as_token_logprob *logprobs;
     int n_logprobs, cap_logprobs;
     int64_t *gaps;
