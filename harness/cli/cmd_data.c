@@ -147,11 +147,7 @@ int cmd_data(cli_env *env, int argc, char **argv)
 {
     const char *format = NULL;
     cli_flag flags[] = {
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format,
-         .shown = "text|json|jsonl",
-         .help = "form of the output"},
+        cli_text("format", &format, "text|json|jsonl", "form of the output"),
     };
     cli_args a = {
         .usage = "assay data ls | import SUITE FILE… | verify [NAME…]",

@@ -227,21 +227,8 @@ int cmd_loglikelihood(cli_env *env, int argc, char **argv)
     int64_t j = 8, top = 1;
     cli_flag flags[] = {
         CLI_BACKEND_FLAGS(&f),
-        {.name = "max-connections",
-         .letter = 'j',
-         .kind = CLI_INT,
-         .value = &j,
-         .shown = "N",
-         .help = "lines in work at once",
-         .min = 1,
-         .max = WINDOW},
-        {.name = "top",
-         .kind = CLI_INT,
-         .value = &top,
-         .shown = "N",
-         .help = "likeliest tokens told in each place",
-         .min = 1,
-         .max = 128},
+        cli_short('j', cli_int("max-connections", &j, "N", 1, WINDOW, "lines in work at once")),
+        cli_int("top", &top, "N", 1, 128, "likeliest tokens told in each place"),
     };
     cli_args a = {
         .usage = "assay loglikelihood -m MODEL <FILE.jsonl",

@@ -40,11 +40,7 @@ int model_convert(cli_env *env, int argc, char **argv)
 {
     const char *name = NULL;
     cli_flag flags[] = {
-        {.name = "name",
-         .kind = CLI_TEXT,
-         .value = &name,
-         .shown = "TEXT",
-         .help = "general.name in the file; else the folder's"},
+        cli_text("name", &name, "TEXT", "general.name in the file; else the folder's"),
     };
     cli_args a = {.usage = "assay model convert FOLDER OUT.gguf [--name TEXT]",
                   .about =
@@ -72,13 +68,7 @@ int model_quantize(cli_env *env, int argc, char **argv)
 {
     int64_t threads = 0;
     cli_flag flags[] = {
-        {.name = "threads",
-         .kind = CLI_INT,
-         .value = &threads,
-         .shown = "N",
-         .help = "compute threads (default: one per core)",
-         .min = 1,
-         .max = 1024},
+        cli_int("threads", &threads, "N", 1, 1024, "compute threads (default: one per core)"),
     };
     cli_args a = {
         .usage = "assay model quantize IN OUT.gguf RECIPE [--threads N]",
