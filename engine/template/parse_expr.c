@@ -573,7 +573,7 @@ static tp_node *parse_filters_and_tests(tp_parser *p, tp_node *node)
 
 /* ---- operators ------------------------------------------------------------------------------- */
 
-tp_node *tp_parse_unary(tp_parser *p, bool with_filter)
+static tp_node *tp_parse_unary(tp_parser *p, bool with_filter)
 {
     const int line = p->t->line;
     tp_node *node;

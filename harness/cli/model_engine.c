@@ -13,7 +13,7 @@ enum { MAX_TEXT_BYTES = 256 << 20 };
 /* ---- shared ------------------------------------------------------------------------------------
  */
 
-as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err)
+static as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err)
 {
     as_buf text;
     as_buf_init(&text, MAX_TEXT_BYTES);
@@ -45,7 +45,8 @@ static as_code open_adapter(cli_engine *e, const cli_env *env, as_err *err)
     return g4_adapter_open(&e->adapter, e->model, path.p, err);
 }
 
-as_code cli_engine_restart(cli_engine *e, as_err *err)
+/* An empty sequence with the adapter instead of the one so far. */
+static as_code cli_engine_restart(cli_engine *e, as_err *err)
 {
     g4_seq_free(e->session, e->seq);
     AS_TRY(g4_seq_new(e->session, &e->seq, err));

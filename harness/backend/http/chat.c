@@ -179,7 +179,7 @@ static void put_number(as_jw *w, const char *key, double v)
     as_jw_put_f64(w, key, v);
 }
 
-void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w)
+static void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const int n = rq->n_stop < d->profile.max_stop ? rq->n_stop : d->profile.max_stop;

@@ -32,7 +32,8 @@ static const char *const known_options[] = {
     "concurrency",   "probe",        "ctx",     NULL,
 };
 
-const char *ht_secret_text(const ht_secret *s)
+/* "***", or "none" */
+static const char *ht_secret_text(const ht_secret *s)
 {
     return s->hidden.n != 0 ? "***" : "none";
 }
