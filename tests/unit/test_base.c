@@ -131,6 +131,26 @@ static void numbers_are_read_whole_or_not_at_all(void **state)
     assert_false(as_parse_f64(AS_STR("1.5 "), &d));
 }
 
+static void hex_is_read_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_hex;
+        uint64_t want;
+    } rows[] = {
+        {"0", true, 0},     {"aF09", true, 0xAF09}, {"ffffffffffffffff", true, UINT64_MAX},
+        {"", false, 0},     {"12g", false, 0},      {"0x1", false, 0},
+        {" 1", false, 0},   {"@", false, 0},        {"00000000000000001", false, 0},
+        {"\xC1", false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t v = 42;
+        assert_int_equal(as_parse_hex(as_str_of(rows[i].text), &v), rows[i].is_hex);
+        assert_true(v == (rows[i].is_hex ? rows[i].want : 42));
+    }
+}
+
 static void text_is_found_cut_and_trimmed(void **state)
 {
     (void)state;
@@ -375,6 +395,7 @@ int main(void)
         cmocka_unit_test(an_arena_can_be_emptied_and_filled_for_ever),
         cmocka_unit_test(injected_failures_surface),
         cmocka_unit_test(numbers_are_read_whole_or_not_at_all),
+        cmocka_unit_test(hex_is_read_whole_or_not_at_all),
         cmocka_unit_test(text_is_found_cut_and_trimmed),
         cmocka_unit_test(buffers_stop_at_their_maximum),
         cmocka_unit_test(arrays_double),
