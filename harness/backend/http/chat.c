@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
+
 enum { SEED_MASK = 0x7fffffff };
 
 /* ---- requests -----------------------------------------------------------------------------------
@@ -10,26 +12,9 @@ enum { SEED_MASK = 0x7fffffff };
 
 void ht_put_base64(as_jw *w, as_str prefix, as_str bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     as_jw_raw(w, (as_str){"\"", 1});
     (void)as_buf_add(w->out, prefix);
-    /* Written once, straight into the body: an image is never held twice. */
-    char *p = as_buf_reserve(w->out, bytes.n / 3 * 4 + 4);
-    if (p == NULL)
-        return; /* the buffer is full and says so */
-    size_t n = 0;
-    for (size_t i = 0; i < bytes.n; i += 3) {
-        const size_t left = bytes.n - i;
-        const uint32_t a = (unsigned char)bytes.p[i];
-        const uint32_t b = left > 1 ? (unsigned char)bytes.p[i + 1] : 0;
-        const uint32_t c = left > 2 ? (unsigned char)bytes.p[i + 2] : 0;
-        const uint32_t v = a << 16 | b << 8 | c;
-        p[n++] = digits[v >> 18];
-        p[n++] = digits[v >> 12 & 63];
-        p[n++] = left > 1 ? digits[v >> 6 & 63] : '=';
-        p[n++] = left > 2 ? digits[v & 63] : '=';
-    }
-    w->out->n += n;
+    (void)as_base64_add(w->out, bytes); /* straight into the body: an image is never held twice */
     (void)as_buf_add_byte(w->out, '"');
 }
 
