@@ -175,11 +175,7 @@ static as_code print_window(const scorer *s, as_err *err)
         (void)as_buf_add(&out, s->queries[i].answer);
         (void)as_buf_add_byte(&out, '\n');
     }
-    as_code c = as_buf_ok(&out, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&out), err);
-    as_buf_release(&out);
-    return c;
+    return cli_print_buf(&out, err);
 }
 
 static as_code score_all(scorer *s, const cli_env *env, as_err *err)

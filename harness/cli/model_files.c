@@ -20,10 +20,7 @@ static as_code print_done(const char *path, int64_t start_ns, as_err *err)
     as_jw_put_f64(&w, "seconds", (double)(as_now_ns() - start_ns) / 1e9);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
+    const as_code c = cli_print_buf(&b, err);
     g4_model_close(m);
     return c;
 }

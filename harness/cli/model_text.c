@@ -238,11 +238,7 @@ static as_code print_as_text(as_str json, as_err *err)
                 print_member(&b, as_json_key(m), k);
     }
     as_json_free(tree);
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
-    return c;
+    return cli_print_buf(&b, err);
 }
 
 /* What a session with these flags would take. */
