@@ -187,5 +187,7 @@ void mk_gemini_stream(mk_play *p, const mk_answer *a);
 void mk_llamacpp_completion(mk_play *p, const mk_answer *a);
 void mk_error_body(as_buf *out, unsigned servers, as_str path, int status, as_str message);
 as_str mk_headers_of(const as_json *node, as_buf *into);
+/* What the event holds, as a whole JSON reply with the rule's headers and times. */
+void mk_whole(mk_play *p, const mk_answer *a);
 
 #endif

@@ -157,7 +157,7 @@ void ht_chat_think(ht_driver *d, ht_job *job, as_jw *w)
     }
 }
 
-static void put_number(as_jw *w, const char *key, double v)
+void ht_put_number(as_jw *w, const char *key, double v)
 {
     if (isnan(v))
         return;
@@ -203,10 +203,10 @@ void ht_put_sampling(ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const ht_profile *p = &d->profile;
-    put_number(w, "temperature", rq->sampling.temperature);
-    put_number(w, "top_p", rq->sampling.top_p);
+    ht_put_number(w, "temperature", rq->sampling.temperature);
+    ht_put_number(w, "top_p", rq->sampling.top_p);
     if (p->has_min_p)
-        put_number(w, "min_p", rq->sampling.min_p);
+        ht_put_number(w, "min_p", rq->sampling.min_p);
     else if (rq->sampling.min_p > 0)
         job->r.dropped |= AS_DROPPED_MIN_P;
     if (p->has_top_k && rq->sampling.top_k >= 0) {
