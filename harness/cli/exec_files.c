@@ -127,6 +127,13 @@ static void put_costs(as_jw *w, const sb_test_result *x)
     as_jw_put_i64(w, "cpu_ms", (x->cpu_us + 500) / 1000);
     as_jw_put_i64(w, "wall_ms", (x->wall_us + 500) / 1000);
     as_jw_put_i64(w, "peak_bytes", x->peak_bytes);
+    if (x->n_runs < 2)
+        return;
+    as_jw_key(w, "runs_cpu_ms");
+    as_jw_begin_array(w);
+    for (int i = 0; i < x->n_runs; i++)
+        as_jw_i64(w, (x->run_cpu_us[i] + 500) / 1000);
+    as_jw_end_array(w);
 }
 
 static void put_detail(as_jw *w, as_str detail)

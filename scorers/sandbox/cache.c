@@ -1,8 +1,15 @@
 /*
  * cache.c — results by the hash of all that decides them: code, tests, limits, rule, tools, version.
  * One JSON file each. Not kept: failures of ours, what ran without a sandbox, what a callback
- * decided, jobs that want the output.
+ * decided, jobs that want the output. A folder over its bound loses its oldest files at the start.
  */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include "base/io.h"
 #include "base/json.h"
 #include "scorers/sandbox/pool_impl.h"
@@ -84,14 +91,13 @@ static bool read_text(const as_json *node, const char *key, as_str *out, as_aren
 static bool read_test(const as_json *node, sb_test_result *x, as_arena *keep)
 {
     as_str verdict;
-    int64_t exit_code = 0, term_signal = 0, n_runs = 0;
+    int64_t exit_code = 0, term_signal = 0;
     const bool is_fine = as_json_str(as_json_get(node, "verdict"), &verdict) &&
                          find_verdict(verdict, &x->verdict) &&
                          read_text(node, "detail", &x->detail, keep) &&
                          read_text(node, "errors", &x->errors, keep) &&
                          as_json_i64(as_json_get(node, "exit_code"), &exit_code) &&
                          as_json_i64(as_json_get(node, "signal"), &term_signal) &&
-                         as_json_i64(as_json_get(node, "runs"), &n_runs) &&
                          as_json_i64(as_json_get(node, "cpu_us"), &x->cpu_us) &&
                          as_json_i64(as_json_get(node, "wall_us"), &x->wall_us) &&
                          as_json_i64(as_json_get(node, "peak_bytes"), &x->peak_bytes) &&
@@ -99,7 +105,12 @@ static bool read_test(const as_json *node, sb_test_result *x, as_arena *keep)
     x->has_run = true;
     x->exit_code = (int)exit_code;
     x->term_signal = (int)term_signal;
-    x->n_runs = (int)n_runs;
+    const as_json *runs = as_json_get(node, "run_cpu_us");
+    if (as_json_type(runs) != AS_JSON_ARRAY || as_json_count(runs) > SB_MAX_RUNS)
+        return false;
+    for (const as_json *v = as_json_first(runs); v != NULL; v = as_json_next(v))
+        if (!as_json_i64(v, &x->run_cpu_us[x->n_runs++]))
+            return false;
     return is_fine;
 }
 
@@ -156,17 +167,16 @@ static void put_test(as_jw *w, const sb_test_result *x)
     const struct {
         const char *key;
         int64_t value;
-    } numbers[] = {{"exit_code", x->exit_code},
-                   {"signal", x->term_signal},
-                   {"runs", x->n_runs},
-                   {"cpu_us", x->cpu_us},
-                   {"wall_us", x->wall_us},
-                   {"peak_bytes", x->peak_bytes},
-                   {"output_bytes", x->output_bytes}};
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        as_jw_key(w, numbers[i].key);
-        as_jw_i64(w, numbers[i].value);
-    }
+    } numbers[] = {{"exit_code", x->exit_code},   {"signal", x->term_signal},
+                   {"cpu_us", x->cpu_us},         {"wall_us", x->wall_us},
+                   {"peak_bytes", x->peak_bytes}, {"output_bytes", x->output_bytes}};
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        as_jw_put_i64(w, numbers[i].key, numbers[i].value);
+    as_jw_key(w, "run_cpu_us");
+    as_jw_begin_array(w);
+    for (int i = 0; i < x->n_runs; i++)
+        as_jw_i64(w, x->run_cpu_us[i]);
+    as_jw_end_array(w);
     as_jw_end_object(w);
 }
 
@@ -195,4 +205,64 @@ void sb_verdict_save(const sb_ticket *t)
     if (as_buf_ok(&b, &err) != AS_OK || as_write_file(path, as_buf_str(&b), &err) != AS_OK)
         as_log_line(t->pool->log, AS_LOG_DEBUG, "sandbox: %s", err.text);
     as_buf_release(&b);
+}
+
+/* ---- the folders ---------------------------------------------------------------------------- */
+
+typedef struct entry {
+    struct timespec at;
+    int64_t bytes;
+    char name[AS_SHA256_HEX + 16]; /* ours are not longer; others stay */
+} entry;
+
+static int by_age(const void *a, const void *b)
+{
+    const struct timespec *x = &((const entry *)a)->at, *y = &((const entry *)b)->at;
+    if (x->tv_sec != y->tv_sec)
+        return x->tv_sec < y->tv_sec ? -1 : 1;
+    return (x->tv_nsec > y->tv_nsec) - (x->tv_nsec < y->tv_nsec);
+}
+
+/* malloc'ed, or NULL; *total: of all their bytes. */
+static entry *list_folder(DIR *d, size_t *n, int64_t *total)
+{
+    size_t room = 0;
+    entry *list = NULL;
+    *n = 0;
+    *total = 0;
+    for (const struct dirent *e; (e = readdir(d)) != NULL;) {
+        struct stat st;
+        if (strlen(e->d_name) >= sizeof list->name ||
+            fstatat(dirfd(d), e->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !S_ISREG(st.st_mode))
+            continue;
+        if (*n == room) {
+            room = 2 * room + 64;
+            entry *grown = realloc(list, room * sizeof *list);
+            if (grown == NULL)
+                break;
+            list = grown;
+        }
+        entry *x = &list[(*n)++];
+        *x = (entry){.at = st.st_mtim, .bytes = st.st_size};
+        memcpy(x->name, e->d_name, strlen(e->d_name) + 1);
+        *total += x->bytes;
+    }
+    return list;
+}
+
+void sb_cache_bound(const char *dir, int64_t max_bytes)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL)
+        return;
+    size_t n = 0;
+    int64_t total = 0;
+    entry *list = list_folder(d, &n, &total);
+    if (total > max_bytes)
+        qsort(list, n, sizeof *list, by_age);
+    for (size_t i = 0; i < n && total > max_bytes; i++)
+        if (unlinkat(dirfd(d), list[i].name, 0) == 0)
+            total -= list[i].bytes;
+    free(list);
+    (void)closedir(d);
 }

@@ -9,7 +9,7 @@
 #include "scorers/sandbox/pool_impl.h"
 #include "scorers/sandbox/verdict.h"
 
-enum { TRIES = 2, RUNS_ALONE = 2, BOX_USES = 200 };
+enum { TRIES = 2, BOX_USES = 200 };
 
 as_code sb_slot_helper(sb_slot *slot, sb_helper *h, as_err *err)
 {
@@ -149,18 +149,18 @@ static bool is_near(const bx_record *r, const sb_limits *l)
 }
 
 static as_code run_measured(sb_slot *slot, sb_ticket *t, size_t i, bx_record *r, as_str *output,
-                            as_str *errors, int *n_runs, as_err *err)
+                            as_str *errors, sb_test_result *out, as_err *err)
 {
     sb_pool *pool = slot->pool;
     (void)pthread_rwlock_rdlock(&pool->alone);
     as_code c = run_once(slot, t, i, r, output, errors, err);
     (void)pthread_rwlock_unlock(&pool->alone);
-    *n_runs = 1;
-    for (int k = 0; k < RUNS_ALONE && c == AS_OK && is_near(r, &t->limits); k++) {
+    out->run_cpu_us[out->n_runs++] = (int64_t)r->cpu_us;
+    while (out->n_runs < SB_MAX_RUNS && c == AS_OK && is_near(r, &t->limits)) {
         (void)pthread_rwlock_wrlock(&pool->alone);
         c = run_once(slot, t, i, r, output, errors, err);
         (void)pthread_rwlock_unlock(&pool->alone);
-        (*n_runs)++;
+        out->run_cpu_us[out->n_runs++] = (int64_t)r->cpu_us;
     }
     return c;
 }
@@ -226,7 +226,7 @@ as_code sb_judge_test(sb_slot *slot, sb_ticket *t, size_t i, sb_test_result *out
     *out = (sb_test_result){.has_run = true, .exit_code = -1};
     bx_record r = {0};
     as_str output = {0}, errors = {0};
-    as_code c = run_measured(slot, t, i, &r, &output, &errors, &out->n_runs, err);
+    as_code c = run_measured(slot, t, i, &r, &output, &errors, out, err);
     if (c != AS_OK) {
         if (c == AS_CANCELLED)
             return c;

@@ -16,7 +16,10 @@
 #include "scorers/sandbox/pool_impl.h"
 #include "scorers/sandbox/verdict.h"
 
-enum { HELP_TESTS = 6 }; /* tests left that are worth a second box */
+enum {
+    HELP_TESTS = 6, /* tests left that are worth a second box */
+    CACHE_BYTES = 256 << 20
+};
 
 /* ---- one program ---------------------------------------------------------------------------- */
 
@@ -202,7 +205,7 @@ static void init_locks(sb_pool *pool)
     (void)pthread_rwlockattr_destroy(&attr);
 }
 
-static void set_dir(char out[SB_PATH_BYTES], const char *dir, const as_log *log)
+static void set_dir(char out[SB_PATH_BYTES], const char *dir, int64_t max_bytes, const as_log *log)
 {
     as_err err = {0};
     if (dir == NULL || strlen(dir) >= SB_PATH_BYTES - 80)
@@ -212,6 +215,7 @@ static void set_dir(char out[SB_PATH_BYTES], const char *dir, const as_log *log)
         return;
     }
     memcpy(out, dir, strlen(dir) + 1);
+    sb_cache_bound(out, max_bytes != 0 ? max_bytes : CACHE_BYTES);
 }
 
 static as_code start_threads(sb_pool *pool, as_err *err)
@@ -250,8 +254,8 @@ as_code sb_pool_open(sb_pool **out, const sb_pool_options *options, as_err *err)
         sb_helper_init(&pool->slots[i].checker);
         as_arena_init(&pool->slots[i].scratch, (size_t)256 << 20);
     }
-    set_dir(pool->compile_dir, options->compile_dir, pool->log);
-    set_dir(pool->verdict_dir, options->verdict_dir, pool->log);
+    set_dir(pool->compile_dir, options->compile_dir, options->cache_bytes, pool->log);
+    set_dir(pool->verdict_dir, options->verdict_dir, options->cache_bytes, pool->log);
     as_code c = sb_find_helper(pool->helper_path, options->helper, err);
     if (c == AS_OK)
         c = sb_prove(&pool->slots[0], err);

@@ -100,7 +100,9 @@ as_code sb_find_helper(char path[SB_PATH_BYTES], const char *given, as_err *err)
 as_code sb_prove(sb_slot *slot, as_err *err);
 void sb_find_tools(sb_pool *pool);
 
-/* cache.c: results by key; both do nothing without a folder. */
+/* cache.c: removes the oldest files of a folder until it holds at most so many bytes. */
+void sb_cache_bound(const char *dir, int64_t max_bytes);
+/* Results by key; both do nothing without a folder. */
 void sb_verdict_key(sb_ticket *t);
 bool sb_verdict_load(sb_ticket *t);
 void sb_verdict_save(const sb_ticket *t);

@@ -34,6 +34,7 @@ enum {
     SB_MAX_TESTS = 100000,
     SB_MAX_CODE = 16 << 20,  /* bytes of a program */
     SB_MAX_INPUT = 63 << 20, /* bytes of a test's input, and of output that can be kept */
+    SB_MAX_RUNS = 3,         /* of one test */
     SB_SCORER_VERSION = 2,   /* of everything that decides a verdict; part of cache keys */
 };
 
@@ -120,9 +121,10 @@ typedef struct sb_test_result {
     int exit_code;   /* -1 if a signal ended it */
     int term_signal; /* 0 if none */
     int64_t cpu_us, wall_us, peak_bytes, output_bytes;
-    int n_runs;    /* above 1: near the time limit, run again alone; the best counts */
-    as_str output; /* only with want_output */
-    as_str errors; /* head of standard error, 1 KB */
+    int n_runs; /* above 1: near the time limit, run again alone; the best counts */
+    int64_t run_cpu_us[SB_MAX_RUNS]; /* [n_runs] */
+    as_str output;                   /* only with want_output */
+    as_str errors;                   /* head of standard error, 1 KB */
 } sb_test_result;
 
 typedef struct sb_result {
@@ -147,6 +149,8 @@ typedef struct sb_pool_options {
     const char *helper;      /* assay-box; NULL: beside the running program */
     const char *compile_dir; /* cache of compiled programs, made when missing; NULL: in memory */
     const char *verdict_dir; /* cache of results by code, tests, limits, tools; NULL: none */
+    int64_t cache_bytes; /* what each folder may hold; above it the oldest files are removed when
+                                the pool is opened. 0: 256 MB */
     const as_log *log;
 } sb_pool_options;
 

@@ -1,9 +1,12 @@
 /* The pool with real boxes: several threads, checkers, callbacks, caches, functional problems, a
  * helper that dies. Skipped where no box can be made. */
+#define _GNU_SOURCE /* utimensat */
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -286,6 +289,8 @@ static void near_misses_run_again(void **state)
     sb_result r = judge(&near, &keep);
     want(&r, SB_TIME_LIMIT);
     assert_int_equal(r.tests[0].n_runs, 3);
+    for (int i = 0; i < 3; i++)
+        assert_true(r.tests[0].run_cpu_us[i] >= 450000 && r.tests[0].run_cpu_us[i] < 510000);
     const sb_job never = {.code = AS_STR("while True:\n    pass\n"),
                           .tests = &test,
                           .n_tests = 1,
@@ -362,6 +367,33 @@ static void dead_helpers_are_replaced(void **state)
     as_arena_release(&keep);
 }
 
+/* Four files of 400 bytes in a folder that may hold 1000: the two oldest go. */
+static void caches_are_bounded(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/assay-bound.XXXXXX", path[96];
+    assert_non_null(mkdtemp(folder));
+    for (int i = 0; i < 4; i++) {
+        (void)snprintf(path, sizeof path, "%s/%d", folder, i);
+        FILE *f = fopen(path, "w");
+        assert_non_null(f);
+        assert_true(fprintf(f, "%400d", i) == 400);
+        assert_int_equal(fclose(f), 0);
+        const struct timespec at[2] = {{.tv_sec = 1000 + (i ^ 1)}, {.tv_sec = 1000 + (i ^ 1)}};
+        assert_int_equal(utimensat(AT_FDCWD, path, at, 0), 0);
+    }
+    sb_pool *other = NULL;
+    const sb_pool_options o = {
+        .n_slots = 1, .helper = SB_HELPER, .compile_dir = folder, .cache_bytes = 1000};
+    assert_int_equal(sb_pool_open(&other, &o, NULL), AS_OK);
+    sb_pool_close(other);
+    for (int i = 0; i < 4; i++) { /* ages: 1, 0, 3, 2 */
+        (void)snprintf(path, sizeof path, "%s/%d", folder, i);
+        assert_int_equal(unlink(path) == 0, i >= 2);
+    }
+    assert_int_equal(rmdir(folder), 0);
+}
+
 /* Last: nothing runs in the pool afterwards. */
 static void cancelling_ends_what_runs(void **state)
 {
@@ -420,6 +452,7 @@ int main(void)
         cmocka_unit_test(near_misses_run_again),
         cmocka_unit_test(a_busy_machine_is_not_the_programs_fault),
         cmocka_unit_test(dead_helpers_are_replaced),
+        cmocka_unit_test(caches_are_bounded),
         cmocka_unit_test(cancelling_ends_what_runs),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
