@@ -127,6 +127,8 @@ static void put_costs(as_jw *w, const sb_test_result *x)
     as_jw_put_i64(w, "cpu_ms", (x->cpu_us + 500) / 1000);
     as_jw_put_i64(w, "wall_ms", (x->wall_us + 500) / 1000);
     as_jw_put_i64(w, "peak_bytes", x->peak_bytes);
+    if (x->waited_us != 0)
+        as_jw_put_i64(w, "waited_ms", (x->waited_us + 500) / 1000);
     if (x->n_runs < 2)
         return;
     as_jw_key(w, "runs_cpu_ms");

@@ -100,6 +100,7 @@ static bool read_test(const as_json *node, sb_test_result *x, as_arena *keep)
                          as_json_i64(as_json_get(node, "signal"), &term_signal) &&
                          as_json_i64(as_json_get(node, "cpu_us"), &x->cpu_us) &&
                          as_json_i64(as_json_get(node, "wall_us"), &x->wall_us) &&
+                         as_json_i64(as_json_get(node, "waited_us"), &x->waited_us) &&
                          as_json_i64(as_json_get(node, "peak_bytes"), &x->peak_bytes) &&
                          as_json_i64(as_json_get(node, "output_bytes"), &x->output_bytes);
     x->has_run = true;
@@ -167,9 +168,13 @@ static void put_test(as_jw *w, const sb_test_result *x)
     const struct {
         const char *key;
         int64_t value;
-    } numbers[] = {{"exit_code", x->exit_code},   {"signal", x->term_signal},
-                   {"cpu_us", x->cpu_us},         {"wall_us", x->wall_us},
-                   {"peak_bytes", x->peak_bytes}, {"output_bytes", x->output_bytes}};
+    } numbers[] = {{"exit_code", x->exit_code},
+                   {"signal", x->term_signal},
+                   {"cpu_us", x->cpu_us},
+                   {"wall_us", x->wall_us},
+                   {"waited_us", x->waited_us},
+                   {"peak_bytes", x->peak_bytes},
+                   {"output_bytes", x->output_bytes}};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         as_jw_put_i64(w, numbers[i].key, numbers[i].value);
     as_jw_key(w, "run_cpu_us");

@@ -244,6 +244,7 @@ as_code sb_judge_test(sb_slot *slot, sb_ticket *t, size_t i, sb_test_result *out
     }
     out->cpu_us = (int64_t)r.cpu_us;
     out->wall_us = (int64_t)r.wall_us;
+    out->waited_us = (int64_t)r.waited_us;
     out->peak_bytes = (int64_t)r.peak_bytes;
     out->output_bytes = (int64_t)r.output_bytes;
     out->errors = as_arena_str(&slot->scratch, tail(errors));

@@ -121,7 +121,8 @@ typedef struct sb_test_result {
     int exit_code;   /* -1 if a signal ended it */
     int term_signal; /* 0 if none */
     int64_t cpu_us, wall_us, peak_bytes, output_bytes;
-    int n_runs; /* above 1: near the time limit, run again alone; the best counts */
+    int64_t waited_us; /* of wall_us, in the queue for a processor; 0 below the wall limit */
+    int n_runs;        /* above 1: near the time limit, run again alone; the best counts */
     int64_t run_cpu_us[SB_MAX_RUNS]; /* [n_runs] */
     as_str output;                   /* only with want_output */
     as_str errors;                   /* head of standard error, 1 KB */

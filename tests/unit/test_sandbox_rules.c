@@ -1,8 +1,12 @@
 /* What is decided without a box: comparing, verdicts, limits, frames, cgroup texts. */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
 
 #include "scorers/sandbox/box/cgroup.h"
+#include "scorers/sandbox/box/inner.h"
 #include "scorers/sandbox/compare.h"
 #include "scorers/sandbox/verdict.h"
 #include "unit/cm.h"
@@ -247,12 +251,36 @@ static void cgroup_texts_are_read(void **state)
     assert_false(bx_cgroup_field("oom_kill x\n", "oom_kill", &v));
 }
 
+/* What the kernel says of a thread: 1 s on a processor, 3 s in the queue. */
+static void waiting_for_oneself_is_no_excuse(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/assay-wait.XXXXXX", path[64];
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(path, sizeof path, "%s/schedstat", folder);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_true(fputs("1000000000 3000000000 7\n", f) >= 0);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(bx_waited_us(folder, 1000000), 3000000);
+    assert_int_equal(bx_waited_us(folder, 900000), 3000000);
+    assert_int_equal(bx_waited_us(folder, 3500000), 500000); /* other threads ran 2.5 s of them */
+    assert_int_equal(bx_waited_us(folder, 9000000), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(bx_waited_us(folder, 0), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(outputs_are_compared),      cmocka_unit_test(the_difference_is_told),
-        cmocka_unit_test(ends_become_verdicts),      cmocka_unit_test(limits_are_filled_and_scaled),
-        cmocka_unit_test(frames_hold_what_they_say), cmocka_unit_test(cgroup_texts_are_read),
+        cmocka_unit_test(outputs_are_compared),
+        cmocka_unit_test(the_difference_is_told),
+        cmocka_unit_test(ends_become_verdicts),
+        cmocka_unit_test(limits_are_filled_and_scaled),
+        cmocka_unit_test(frames_hold_what_they_say),
+        cmocka_unit_test(cgroup_texts_are_read),
+        cmocka_unit_test(waiting_for_oneself_is_no_excuse),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

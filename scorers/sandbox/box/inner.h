@@ -67,9 +67,12 @@ enum { BX_TEST_FDS = 4, BX_PROGRAM_FD = 3 };
 bool bx_tell(int ctl, const bx_note *note, int fd);
 bool bx_tell_failed(int ctl, bx_step step, int error);
 
-/* Time that a thread was ready to run and had no processor, since it began; 0 where the kernel does
- * not count it. path: of its folder in /proc, at most 64 bytes. Allocates nothing. */
-uint64_t bx_waited_us(const char *path);
+/*
+ * Time that a thread was ready to run while others had the processors; 0 where the kernel does not
+ * count it. path: of its folder in /proc, at most 64 bytes. all_cpu_us: of the program: what its
+ * other threads used may have been what this one waited for, and is no excuse. Allocates nothing.
+ */
+uint64_t bx_waited_us(const char *path, uint64_t all_cpu_us);
 
 /*
  * Serves orders until the helper closes its end, then ends the process.

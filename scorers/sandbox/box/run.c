@@ -100,7 +100,7 @@ static uint64_t peak_now(pid_t pid)
 }
 
 /* The largest of the program's threads: the others may only have waited for that one. */
-static uint64_t waited_now(pid_t pid)
+static uint64_t waited_now(pid_t pid, uint64_t cpu_us)
 {
     char path[64];
     (void)snprintf(path, sizeof path, "/proc/%ld/task", (long)pid);
@@ -109,7 +109,7 @@ static uint64_t waited_now(pid_t pid)
     for (const struct dirent *e; d != NULL && (e = readdir(d)) != NULL;) {
         const long tid = strtol(e->d_name, NULL, 10);
         (void)snprintf(path, sizeof path, "/proc/%ld/task/%ld", (long)pid, tid);
-        const uint64_t us = tid > 0 ? bx_waited_us(path) : 0;
+        const uint64_t us = tid > 0 ? bx_waited_us(path, cpu_us) : 0;
         most = us > most ? us : most;
     }
     if (d != NULL)
@@ -292,7 +292,7 @@ static int look(watch *w)
     const bx_limits *l = w->limits;
     bx_record *r = &w->out->record;
     if (wall > bx_wall_allowed_us(l->wall_ms, r->waited_us))
-        r->waited_us = waited_now(w->program);
+        r->waited_us = waited_now(w->program, cpu);
     const uint64_t allowed = bx_wall_allowed_us(l->wall_ms, r->waited_us);
     if (cpu > l->cpu_ms * 1000)
         act(w, BX_ACT_CPU);

@@ -128,8 +128,7 @@ typedef struct bx_record {
     uint32_t status; /* as wait() has it; meaningless if act or step says the program was ended */
     uint64_t cpu_us; /* user and system, all descendants that anything here can count */
     uint64_t wall_us;
-    uint64_t
-        waited_us; /* of that: ready to run, but without a processor. 0 unless wall_us is long */
+    uint64_t waited_us; /* of that, while others had the processors; 0 below the limit */
     uint64_t peak_bytes;
     uint64_t output_bytes; /* written before the end, also what was dropped */
     uint64_t error_bytes;
