@@ -90,6 +90,11 @@ static void put_task(as_jw *w, const db_task_row *t)
     put_text(w, "dataset", t->dataset);
     put_text(w, "dataset_revision", t->dataset_revision);
     put_text(w, "dataset_sha256", t->dataset_sha256);
+    as_jw_key(w, "sandbox");
+    if (as_str_is_set(t->sandbox))
+        as_jw_str(w, t->sandbox);
+    else
+        as_jw_null(w);
     as_jw_end_object(w);
 }
 
