@@ -327,14 +327,10 @@ static bool send_piece(null_backend *be, null_job *job)
 static as_code null_submit(be_backend *base, const as_request *rq, as_err *err)
 {
     null_backend *be = (null_backend *)base;
-    if (be->n_jobs == be->cap_jobs) {
-        const size_t cap = be->cap_jobs != 0 ? be->cap_jobs * 2 : 16;
-        null_job *jobs = realloc(be->jobs, cap * sizeof *jobs);
-        if (jobs == NULL)
-            return as_nomem(err);
-        be->jobs = jobs;
-        be->cap_jobs = cap;
-    }
+    null_job *jobs = as_grow(be->jobs, be->n_jobs, &be->cap_jobs, sizeof *jobs);
+    if (jobs == NULL)
+        return as_nomem(err);
+    be->jobs = jobs;
     const as_json *reply = reply_for(be, rq);
     as_rng rng = rng_for(be, rq, "jitter");
     const double wait_ms =

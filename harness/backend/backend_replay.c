@@ -82,14 +82,10 @@ static as_code grow_table(replay_backend *be, as_err *err)
 
 static as_code add_record(replay_backend *be, replay_record *r, as_err *err)
 {
-    if (be->n == be->cap) {
-        const size_t cap = be->cap != 0 ? be->cap * 2 : 1024;
-        replay_record *record = realloc(be->record, cap * sizeof *record);
-        if (record == NULL)
-            return as_nomem(err);
-        be->record = record;
-        be->cap = cap;
-    }
+    replay_record *record = as_grow(be->record, be->n, &be->cap, sizeof *record);
+    if (record == NULL)
+        return as_nomem(err);
+    be->record = record;
     if (be->n >= be->n_buckets)
         AS_TRY(grow_table(be, err));
     const size_t b = slot_of(be, r->item);
@@ -214,14 +210,11 @@ static void fill(const replay_record *rec, as_response *r)
 static as_code replay_submit(be_backend *base, const as_request *rq, as_err *err)
 {
     replay_backend *be = (replay_backend *)base;
-    if (be->n_pending == be->cap_pending) {
-        const size_t cap = be->cap_pending != 0 ? be->cap_pending * 2 : 64;
-        const as_request **pending = realloc(be->pending, cap * sizeof *pending);
-        if (pending == NULL)
-            return as_nomem(err);
-        be->pending = pending;
-        be->cap_pending = cap;
-    }
+    const as_request **pending =
+        as_grow(be->pending, be->n_pending, &be->cap_pending, sizeof *pending);
+    if (pending == NULL)
+        return as_nomem(err);
+    be->pending = pending;
     be->pending[be->n_pending++] = rq;
     return AS_OK;
 }

@@ -146,14 +146,10 @@ static as_code grade_program(grade *g, const fields *f, as_jw *w, as_arena *scra
     else
         as_jw_null(w);
     sc_code_put_results(w, &r);
-    as_jw_key(w, "verdict");
-    as_jw_z(w, sb_verdict_name(r.verdict));
-    as_jw_key(w, "detail");
-    as_jw_str(w, r.note);
-    as_jw_key(w, "mode");
-    as_jw_z(w, g->is_script ? "script" : "official");
-    as_jw_key(w, "cpu_ms");
-    as_jw_f64(w, (double)sc_lcb_cpu_us(&r) / 1000);
+    as_jw_put_z(w, "verdict", sb_verdict_name(r.verdict));
+    as_jw_put_str(w, "detail", r.note);
+    as_jw_put_z(w, "mode", g->is_script ? "script" : "official");
+    as_jw_put_f64(w, "cpu_ms", (double)sc_lcb_cpu_us(&r) / 1000);
     return AS_OK;
 }
 
@@ -161,10 +157,8 @@ static as_code grade_extraction(as_str answer, as_jw *w, as_arena *scratch, as_e
 {
     as_str text, code;
     AS_TRY(sc_without_thinking(&text, answer, scratch, err));
-    as_jw_key(w, "found");
-    as_jw_bool(w, sc_code_last(&code, text));
-    as_jw_key(w, "code");
-    as_jw_str(w, code);
+    as_jw_put_bool(w, "found", sc_code_last(&code, text));
+    as_jw_put_str(w, "code", code);
     return AS_OK;
 }
 
@@ -180,12 +174,9 @@ static as_code grade_cell(as_str cell, as_jw *w, as_err *err)
     if (c == AS_OK) {
         const as_sha256 sum = as_sha256_of(as_buf_str(&json));
         as_sha256_hex(hex, &sum);
-        as_jw_key(w, "json_sha256");
-        as_jw_z(w, hex);
-        as_jw_key(w, "json_bytes");
-        as_jw_i64(w, (int64_t)json.n);
-        as_jw_key(w, "n_tests");
-        as_jw_i64(w, (int64_t)as_json_count(tree));
+        as_jw_put_z(w, "json_sha256", hex);
+        as_jw_put_i64(w, "json_bytes", (int64_t)json.n);
+        as_jw_put_i64(w, "n_tests", (int64_t)as_json_count(tree));
     }
     as_json_free(tree);
     as_buf_release(&json);
@@ -224,8 +215,7 @@ static void grade_case(as_job *job)
     if (c == AS_OK)
         c = grade_fields(k->g, &f, &w, &k->scratch, &k->err);
     if (c == AS_PARSE || c == AS_RANGE) {
-        as_jw_key(&w, "error");
-        as_jw_z(&w, k->err.text);
+        as_jw_put_z(&w, "error", k->err.text);
         c = AS_OK;
     }
     as_jw_end_object(&w);

@@ -170,14 +170,10 @@ static as_code print_plan(const run_plan *plan, const run_flags *f, const char *
         as_jw w;
         as_jw_init(&w, &b);
         as_jw_begin_object(&w);
-        as_jw_key(&w, "requests");
-        as_jw_i64(&w, e.requests);
-        as_jw_key(&w, "prompt_tokens");
-        as_jw_i64(&w, e.prompt_tokens);
-        as_jw_key(&w, "completion_tokens_at_most");
-        as_jw_i64(&w, e.completion_limit);
-        as_jw_key(&w, "prompt_bytes");
-        as_jw_i64(&w, e.prompt_bytes);
+        as_jw_put_i64(&w, "requests", e.requests);
+        as_jw_put_i64(&w, "prompt_tokens", e.prompt_tokens);
+        as_jw_put_i64(&w, "completion_tokens_at_most", e.completion_limit);
+        as_jw_put_i64(&w, "prompt_bytes", e.prompt_bytes);
         as_jw_key(&w, "hours_at_most");
         if (speed > 0)
             as_jw_f64(&w, (double)e.completion_limit / speed / 3600);
@@ -291,12 +287,9 @@ static as_code print_preflight(const run_plan *plan, cli_format format, cli_env 
             continue;
         }
         as_jw_begin_object(&w);
-        as_jw_key(&w, "level");
-        as_jw_z(&w, run_level_name(g->level));
-        as_jw_key(&w, "kind");
-        as_jw_z(&w, g->kind);
-        as_jw_key(&w, "text");
-        as_jw_str(&w, g->text);
+        as_jw_put_z(&w, "level", run_level_name(g->level));
+        as_jw_put_z(&w, "kind", g->kind);
+        as_jw_put_str(&w, "text", g->text);
         as_jw_end_object(&w);
     }
     if (is_json) {

@@ -124,10 +124,8 @@ static void add_message(chat *t, const char *role, as_str content)
     as_jw w;
     as_jw_init(&w, &t->messages);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "role");
-    as_jw_z(&w, role);
-    as_jw_key(&w, "content");
-    as_jw_str(&w, content);
+    as_jw_put_z(&w, "role", role);
+    as_jw_put_str(&w, "content", content);
     as_jw_end_object(&w);
 }
 

@@ -21,19 +21,8 @@ as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as
     as_code c = as_read_file(&text, path, err);
     if (c == AS_OK) {
         c = as_json_parse(&tree, as_buf_str(&text), err);
-        if (c == AS_OK && as_json_type(tree) != AS_JSON_ARRAY)
-            c = as_fail(err, AS_PARSE, "want a JSON array of token ids");
-        *ids = c == AS_OK ? as_new(keep, int32_t, as_json_count(tree)) : NULL;
-        if (c == AS_OK && *ids == NULL)
-            c = as_nomem(err);
-        *n = 0;
-        for (const as_json *i = as_json_first(tree); c == AS_OK && i != NULL; i = as_json_next(i)) {
-            int64_t id = 0;
-            if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
-                c = as_fail(err, AS_PARSE, "entry %d is no token id", *n + 1);
-            else
-                (*ids)[(*n)++] = (int32_t)id;
-        }
+        if (c == AS_OK)
+            c = as_json_ids(tree, ids, n, keep, err);
         if (c == AS_OK && *n == 0)
             c = as_fail(err, AS_RANGE, "holds no ids");
         if (c != AS_OK)
@@ -372,12 +361,9 @@ static as_code print_perplexity(const nll_sum *s, as_err *err)
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "perplexity");
-    as_jw_f64(&w, exp(s->nll / (double)s->count));
-    as_jw_key(&w, "tokens");
-    as_jw_i64(&w, s->count);
-    as_jw_key(&w, "nll");
-    as_jw_f64(&w, s->nll);
+    as_jw_put_f64(&w, "perplexity", exp(s->nll / (double)s->count));
+    as_jw_put_i64(&w, "tokens", s->count);
+    as_jw_put_f64(&w, "nll", s->nll);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
     const as_code c = cli_print(as_buf_str(&b), err);
@@ -555,10 +541,8 @@ static as_code print_generation(const cli_engine *e, const generation *g, as_err
         for (int i = 0; i < g->n_ids; i++)
             as_jw_i64(&w, g->ids[i]);
         as_jw_end_array(&w);
-        as_jw_key(&w, "text");
-        as_jw_str(&w, as_buf_str(&text));
-        as_jw_key(&w, "finish");
-        as_jw_z(&w, g->finish);
+        as_jw_put_str(&w, "text", as_buf_str(&text));
+        as_jw_put_z(&w, "finish", g->finish);
         as_jw_end_object(&w);
         (void)as_buf_add_byte(&b, '\n');
         c = cli_print(as_buf_str(&b), err);

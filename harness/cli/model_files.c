@@ -14,14 +14,10 @@ static as_code print_done(const char *path, int64_t start_ns, as_err *err)
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "file");
-    as_jw_z(&w, path);
-    as_jw_key(&w, "quantization");
-    as_jw_str(&w, info->quantization);
-    as_jw_key(&w, "bytes");
-    as_jw_i64(&w, info->file_bytes);
-    as_jw_key(&w, "seconds");
-    as_jw_f64(&w, (double)(as_now_ns() - start_ns) / 1e9);
+    as_jw_put_z(&w, "file", path);
+    as_jw_put_str(&w, "quantization", info->quantization);
+    as_jw_put_i64(&w, "bytes", info->file_bytes);
+    as_jw_put_f64(&w, "seconds", (double)(as_now_ns() - start_ns) / 1e9);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
     as_code c = as_buf_ok(&b, err);

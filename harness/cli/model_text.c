@@ -78,15 +78,13 @@ static as_code tokenize_line(const g4_model *m, unsigned flags, const as_json *l
 static void put_text(as_jw *w, as_str text)
 {
     as_jw_begin_object(w);
-    as_jw_key(w, "text");
-    as_jw_str(w, text);
+    as_jw_put_str(w, "text", text);
     if (!as_utf8_is_valid(text)) {
         as_buf hex;
         as_buf_init(&hex, 0);
         for (size_t i = 0; i < text.n; i++)
             (void)as_buf_printf(&hex, "%02x", (unsigned char)text.p[i]);
-        as_jw_key(w, "text_hex");
-        as_jw_str(w, as_buf_str(&hex));
+        as_jw_put_str(w, "text_hex", as_buf_str(&hex));
         as_buf_release(&hex);
     }
     as_jw_end_object(w);
@@ -167,16 +165,11 @@ int model_detokenize(cli_env *env, int argc, char **argv)
 /* Members of the object that is open. */
 static void put_info(as_jw *w, const g4_info *i, const char *path)
 {
-    as_jw_key(w, "file");
-    as_jw_z(w, path);
-    as_jw_key(w, "architecture");
-    as_jw_str(w, i->architecture);
-    as_jw_key(w, "name");
-    as_jw_str(w, i->name);
-    as_jw_key(w, "license");
-    as_jw_str(w, i->license);
-    as_jw_key(w, "quantization");
-    as_jw_str(w, i->quantization);
+    as_jw_put_z(w, "file", path);
+    as_jw_put_str(w, "architecture", i->architecture);
+    as_jw_put_str(w, "name", i->name);
+    as_jw_put_str(w, "license", i->license);
+    as_jw_put_str(w, "quantization", i->quantization);
     const struct {
         const char *key;
         int64_t value;
@@ -197,17 +190,14 @@ static void put_info(as_jw *w, const g4_info *i, const char *path)
         {"bos", i->bos},
         {"eos", i->eos},
     };
-    for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) {
-        as_jw_key(w, numbers[k].key);
-        as_jw_i64(w, numbers[k].value);
-    }
+    for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
+        as_jw_put_i64(w, numbers[k].key, numbers[k].value);
     as_jw_key(w, "stop");
     as_jw_begin_array(w);
     for (int k = 0; k < i->n_stop; k++)
         as_jw_i64(w, i->stop[k]);
     as_jw_end_array(w);
-    as_jw_key(w, "template");
-    as_jw_str(w, i->template_name);
+    as_jw_put_str(w, "template", i->template_name);
     as_jw_key(w, "template_sha256");
     if (as_str_is_set(i->chat_template)) {
         char hex[AS_SHA256_HEX];

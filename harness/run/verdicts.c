@@ -23,10 +23,8 @@ static as_code messages_text(slot *s, as_str *out, as_err *err)
     as_jw_begin_array(&w);
     for (int i = 0; i < s->request.n_messages; i++) {
         as_jw_begin_object(&w);
-        as_jw_key(&w, "role");
-        as_jw_str(&w, s->request.messages[i].role);
-        as_jw_key(&w, "content");
-        as_jw_str(&w, s->request.messages[i].text);
+        as_jw_put_str(&w, "role", s->request.messages[i].role);
+        as_jw_put_str(&w, "content", s->request.messages[i].text);
         as_jw_end_object(&w);
     }
     as_jw_end_array(&w);

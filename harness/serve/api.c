@@ -125,20 +125,15 @@ static as_code read_ids(parse *p, const as_json *list, ap_prompt *out, size_t *n
     *n_all += n;
     if (n == 0 || *n_all > AP_MAX_IDS)
         return refuse(p, "prompt", "want 1 to 1048576 token ids in all");
-    int32_t *ids = as_new(p->keep, int32_t, n);
-    if (ids == NULL)
-        return as_nomem(p->err);
-    int i = 0;
-    for (const as_json *node = as_json_first(list); node != NULL; node = as_json_next(node)) {
-        int64_t v = 0;
-        if (!as_json_i64(node, &v) || v < 0 || v > INT32_MAX)
-            return refuse(p, "prompt", "a list of token ids has something else in it");
-        ids[i++] = (int32_t)v;
-    }
-    if (!p->limits->can_ids)
+    int32_t *ids = NULL;
+    *out = (ap_prompt){0};
+    const as_code c = as_json_ids(list, &ids, &out->n_ids, p->keep, p->err);
+    if (c == AS_PARSE)
+        return refuse(p, "prompt", "a list of token ids has something else in it");
+    if (c == AS_OK && !p->limits->can_ids)
         return refuse(p, "prompt", "this backend takes no token ids; send text");
-    *out = (ap_prompt){.ids = ids, .n_ids = i};
-    return AS_OK;
+    out->ids = ids;
+    return c;
 }
 
 /* A text, a list of texts, ids, or a list of lists of ids. */
@@ -469,14 +464,10 @@ void ap_write_error(as_buf *out, int status, const char *param, as_str message)
     as_jw_begin_object(&w);
     as_jw_key(&w, "error");
     as_jw_begin_object(&w);
-    as_jw_key(&w, "message");
-    as_jw_str(&w, message);
-    as_jw_key(&w, "type");
-    as_jw_z(&w, type);
-    as_jw_key(&w, "param");
-    as_jw_z(&w, param != NULL && param[0] != '\0' ? param : NULL);
-    as_jw_key(&w, "code");
-    as_jw_i64(&w, status);
+    as_jw_put_str(&w, "message", message);
+    as_jw_put_z(&w, "type", type);
+    as_jw_put_z(&w, "param", param != NULL && param[0] != '\0' ? param : NULL);
+    as_jw_put_i64(&w, "code", status);
     as_jw_end_object(&w);
     as_jw_end_object(&w);
 }

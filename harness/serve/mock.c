@@ -92,31 +92,21 @@ static record *begin_record(mock *m, sv_conn *c)
     return r;
 }
 
-static void i64(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
 static void write_record(as_jw *w, const record *r)
 {
     as_jw_begin_object(w);
-    i64(w, "n", (int64_t)r->n);
-    as_jw_key(w, "path");
-    as_jw_z(w, r->path);
-    as_jw_key(w, "request_id");
-    as_jw_z(w, r->id);
-    i64(w, "status", r->status);
-    i64(w, "rule", r->rule);
-    i64(w, "connection", (int64_t)r->conn);
-    i64(w, "received_ns", r->received_ns);
-    i64(w, "first_byte_ns", r->first_byte_ns);
-    i64(w, "first_token_ns", r->first_token_ns);
-    i64(w, "done_ns", r->done_ns);
-    as_jw_key(w, "cancelled");
-    as_jw_bool(w, r->cancelled);
-    as_jw_key(w, "faulted");
-    as_jw_bool(w, r->faulted);
+    as_jw_put_i64(w, "n", (int64_t)r->n);
+    as_jw_put_z(w, "path", r->path);
+    as_jw_put_z(w, "request_id", r->id);
+    as_jw_put_i64(w, "status", r->status);
+    as_jw_put_i64(w, "rule", r->rule);
+    as_jw_put_i64(w, "connection", (int64_t)r->conn);
+    as_jw_put_i64(w, "received_ns", r->received_ns);
+    as_jw_put_i64(w, "first_byte_ns", r->first_byte_ns);
+    as_jw_put_i64(w, "first_token_ns", r->first_token_ns);
+    as_jw_put_i64(w, "done_ns", r->done_ns);
+    as_jw_put_bool(w, "cancelled", r->cancelled);
+    as_jw_put_bool(w, "faulted", r->faulted);
     as_jw_end_object(w);
 }
 
@@ -126,24 +116,24 @@ static void write_stats(mock *m, as_buf *out)
     as_jw w;
     as_jw_init(&w, out);
     as_jw_begin_object(&w);
-    i64(&w, "requests", (int64_t)m->n_requests);
-    i64(&w, "done", (int64_t)m->n_done);
-    i64(&w, "cancelled", (int64_t)m->n_cancelled);
-    i64(&w, "faulted", (int64_t)m->n_faulted);
-    i64(&w, "refused", (int64_t)n->refused);
-    i64(&w, "busy", n->busy - 1); /* this request is not counted */
-    i64(&w, "max_at_once", n->max_busy);
-    i64(&w, "connections", (int64_t)n->connections);
-    i64(&w, "open_connections", n->open);
-    i64(&w, "max_connections", n->max_open);
-    i64(&w, "started_ns", m->started_ns);
-    i64(&w, "now_ns", as_now_ns());
+    as_jw_put_i64(&w, "requests", (int64_t)m->n_requests);
+    as_jw_put_i64(&w, "done", (int64_t)m->n_done);
+    as_jw_put_i64(&w, "cancelled", (int64_t)m->n_cancelled);
+    as_jw_put_i64(&w, "faulted", (int64_t)m->n_faulted);
+    as_jw_put_i64(&w, "refused", (int64_t)n->refused);
+    as_jw_put_i64(&w, "busy", n->busy - 1); /* this request is not counted */
+    as_jw_put_i64(&w, "max_at_once", n->max_busy);
+    as_jw_put_i64(&w, "connections", (int64_t)n->connections);
+    as_jw_put_i64(&w, "open_connections", n->open);
+    as_jw_put_i64(&w, "max_connections", n->max_open);
+    as_jw_put_i64(&w, "started_ns", m->started_ns);
+    as_jw_put_i64(&w, "now_ns", as_now_ns());
     as_jw_key(&w, "rules");
     as_jw_begin_array(&w);
     for (int i = 0; i < m->script.n_rules; i++) {
         as_jw_begin_object(&w);
-        i64(&w, "met", m->script.rules[i].n_met);
-        i64(&w, "played", m->script.rules[i].n_played);
+        as_jw_put_i64(&w, "met", m->script.rules[i].n_met);
+        as_jw_put_i64(&w, "played", m->script.rules[i].n_played);
         as_jw_end_object(&w);
     }
     as_jw_end_array(&w);
@@ -166,11 +156,9 @@ static void write_requests(const mock *m, as_buf *out)
     for (uint64_t i = from; room != 0 && i < m->n_requests; i++) {
         const kept *k = &m->kept[i % room];
         as_jw_begin_object(&w);
-        i64(&w, "n", (int64_t)k->n);
-        as_jw_key(&w, "head");
-        as_jw_str(&w, as_buf_str(&k->head));
-        as_jw_key(&w, "body");
-        as_jw_str(&w, as_buf_str(&k->body));
+        as_jw_put_i64(&w, "n", (int64_t)k->n);
+        as_jw_put_str(&w, "head", as_buf_str(&k->head));
+        as_jw_put_str(&w, "body", as_buf_str(&k->body));
         as_jw_end_object(&w);
     }
     as_jw_end_array(&w);

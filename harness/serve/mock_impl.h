@@ -143,7 +143,8 @@ typedef struct mk_step {
 struct mk_play {
     as_buf bytes;
     mk_step *steps;
-    int n_steps, cap_steps;
+    int n_steps;
+    size_t cap_steps;
     size_t head_end;
     int loop_from, loop_to; /* endless: these steps again and again */
     bool keep_open, is_chunked;

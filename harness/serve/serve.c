@@ -99,36 +99,24 @@ static void tell_models(server *s, sv_conn *c)
     as_jw w;
     as_jw_init(&w, &s->out);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "object");
-    as_jw_z(&w, "list");
+    as_jw_put_z(&w, "object", "list");
     as_jw_key(&w, "data");
     as_jw_begin_array(&w);
     for (const char *const *m = s->o->models; *m != NULL; m++) {
         as_jw_begin_object(&w);
-        as_jw_key(&w, "id");
-        as_jw_z(&w, *m);
-        as_jw_key(&w, "object");
-        as_jw_z(&w, "model");
-        as_jw_key(&w, "created");
-        as_jw_i64(&w, s->started);
-        as_jw_key(&w, "owned_by");
-        as_jw_z(&w, "assay");
-        as_jw_key(&w, "root");
-        as_jw_str(&w, info->model_name);
-        as_jw_key(&w, "max_model_len");
-        as_jw_i64(&w, s->o->n_ctx);
+        as_jw_put_z(&w, "id", *m);
+        as_jw_put_z(&w, "object", "model");
+        as_jw_put_i64(&w, "created", s->started);
+        as_jw_put_z(&w, "owned_by", "assay");
+        as_jw_put_str(&w, "root", info->model_name);
+        as_jw_put_i64(&w, "max_model_len", s->o->n_ctx);
         as_jw_key(&w, "meta");
         as_jw_begin_object(&w);
-        as_jw_key(&w, "architecture");
-        as_jw_str(&w, info->architecture);
-        as_jw_key(&w, "quantization");
-        as_jw_str(&w, info->quantization);
-        as_jw_key(&w, "n_params");
-        as_jw_i64(&w, info->n_params);
-        as_jw_key(&w, "size");
-        as_jw_i64(&w, info->file_bytes);
-        as_jw_key(&w, "sha256");
-        as_jw_str(&w, info->sha256);
+        as_jw_put_str(&w, "architecture", info->architecture);
+        as_jw_put_str(&w, "quantization", info->quantization);
+        as_jw_put_i64(&w, "n_params", info->n_params);
+        as_jw_put_i64(&w, "size", info->file_bytes);
+        as_jw_put_str(&w, "sha256", info->sha256);
         as_jw_end_object(&w);
         as_jw_end_object(&w);
     }
@@ -384,8 +372,7 @@ static void end_task(server *s, sv_task *task)
         as_jw w;
         as_jw_init(&w, &s->out);
         as_jw_begin_object(&w);
-        as_jw_key(&w, "prompt");
-        as_jw_str(&w, task->rendered);
+        as_jw_put_str(&w, "prompt", task->rendered);
         as_jw_end_object(&w);
     }
     if (as_buf_ok(&s->out, NULL) != AS_OK)

@@ -32,8 +32,7 @@ static as_code limits_json(as_str *out, const sb_limits *l, as_arena *arena, as_
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        as_jw_key(&w, rows[i].name);
-        as_jw_i64(&w, rows[i].value);
+        as_jw_put_i64(&w, rows[i].name, rows[i].value);
     }
     as_jw_end_object(&w);
     return keep(out, &b, arena, err);

@@ -99,12 +99,9 @@ static as_code write_note(as_str *out, const sc_lcb_result *r, size_t n_tests, c
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
     sc_code_put_results(&w, r);
-    as_jw_key(&w, "tests");
-    as_jw_i64(&w, (int64_t)n_tests);
-    as_jw_key(&w, "detail");
-    as_jw_str(&w, as_str_sub(r->note, 0, 1000));
-    as_jw_key(&w, "mode");
-    as_jw_z(&w, mode);
+    as_jw_put_i64(&w, "tests", (int64_t)n_tests);
+    as_jw_put_str(&w, "detail", as_str_sub(r->note, 0, 1000));
+    as_jw_put_z(&w, "mode", mode);
     as_jw_end_object(&w);
     as_code c = as_buf_ok(&b, err);
     if (c == AS_OK) {

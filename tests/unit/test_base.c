@@ -165,6 +165,31 @@ static void buffers_stop_at_their_maximum(void **state)
     as_buf_release(&b);
 }
 
+static void arrays_double(void **state)
+{
+    (void)state;
+    int *a = NULL;
+    size_t cap = 0;
+    int n_moves = 0;
+    for (int i = 0; i < 1000; i++) {
+        const size_t before = cap;
+        int *more = as_grow(a, (size_t)i, &cap, sizeof *a);
+        assert_non_null(more);
+        assert_true((size_t)i < cap && (cap == before || cap == 16 || cap == before * 2));
+        n_moves += cap != before;
+        a = more;
+        a[i] = i;
+    }
+    assert_int_equal(n_moves, 7); /* 16 to 1024 */
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(a[i], i);
+    assert_null(as_grow(a, cap, &cap, SIZE_MAX / 1024));
+    assert_int_equal(cap, 1024);
+    free(a);
+    cap = SIZE_MAX / 2 + 1;
+    assert_null(as_grow(NULL, cap, &cap, 1));
+}
+
 static void utf8_is_judged_strictly(void **state)
 {
     (void)state;
@@ -352,6 +377,7 @@ int main(void)
         cmocka_unit_test(numbers_are_read_whole_or_not_at_all),
         cmocka_unit_test(text_is_found_cut_and_trimmed),
         cmocka_unit_test(buffers_stop_at_their_maximum),
+        cmocka_unit_test(arrays_double),
         cmocka_unit_test(utf8_is_judged_strictly),
         cmocka_unit_test(utf8_round_trips_every_scalar_value),
         cmocka_unit_test(hashes_are_the_published_ones),

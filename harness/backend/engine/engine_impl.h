@@ -78,9 +78,11 @@ typedef struct job {
     unsigned dropped;
     as_arena keep; /* texts of the tokens below */
     as_token_logprob *logprobs;
-    int n_logprobs, cap_logprobs;
+    int n_logprobs;
+    size_t cap_logprobs;
     int64_t *gaps_ns;
-    int n_gaps, cap_gaps;
+    int n_gaps;
+    size_t cap_gaps;
     int64_t submitted_ns, started_ns, first_token_ns, first_answer_ns, last_token_ns;
 } job;
 

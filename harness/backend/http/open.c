@@ -314,10 +314,8 @@ static as_code seal_info(ht_driver *d, as_err *err)
     for (int i = 0; i < d->endpoints.n; i++)
         as_jw_str(&w, d->endpoints.at[i].url);
     as_jw_end_array(&w);
-    as_jw_key(&w, "profile");
-    as_jw_z(&w, d->profile.name);
-    as_jw_key(&w, "key");
-    as_jw_z(&w, ht_secret_text(&d->key));
+    as_jw_put_z(&w, "profile", d->profile.name);
+    as_jw_put_z(&w, "key", ht_secret_text(&d->key));
     if (d->identity.n != 0)
         (void)as_buf_printf(&b, ",%.*s", AS_ARG(as_buf_str(&d->identity)));
     (void)as_buf_add_byte(&b, '}');
