@@ -12,6 +12,7 @@
  *
  * Bound      run_judges_room is how many judgings may be out: enough that the threads never wait for
  *            the owner. Who has none left asks no more until one comes back.
+ * Memory     the tests of as many problems as there are threads, and what their programs print.
  * Ownership  a judging, and what it points to, belongs to the judges from put to take.
  * Threads    one owner calls all functions. score_in runs on several threads at once, each with its
  *            judging's arena; the threads touch no store, no backend and nothing else of a run.

@@ -109,7 +109,7 @@ static as_code judge(void *session, const as_sample *sample, sb_job *job, as_sco
         as_json_free(spec);
         sc_tests_release(&tests);
     }
-    if (c == AS_PARSE || c == AS_RANGE)
+    if (sc_code_is_ungraded(c))
         return sc_code_ungraded(out, why.text, arena, err);
     if (c != AS_OK && err != NULL)
         *err = why;

@@ -15,7 +15,7 @@ static as_code judge(void *session, const as_sample *sample, as_str code, bool i
     sc_lcb_job job = {.code = code, .timeout_s = SC_LCB_TIMEOUT_S, .is_script = is_script};
     as_err why = {0};
     as_code c = sc_tests_read(&tests, sample->tests, &why);
-    if (c == AS_PARSE || c == AS_RANGE)
+    if (sc_code_is_ungraded(c))
         return sc_code_ungraded(out, why.text, arena, err);
     if (c != AS_OK) {
         if (err != NULL)
@@ -28,14 +28,14 @@ static as_code judge(void *session, const as_sample *sample, as_str code, bool i
     }
     job.tests = tests.tests;
     job.n = tests.n;
-    c = as_json_parse(&spec, sample->tests->spec, err);
+    c = as_json_parse(&spec, sample->tests->spec, &why);
     if (c == AS_OK)
         (void)as_json_str(as_json_get(spec, "fn"), &job.fn);
     if (c == AS_OK)
         c = sc_lcb_judge(sc_code_pool(session), &job, &r, arena, &why);
     if (c == AS_OK)
         c = sc_code_score(out, session, &r, tests.n, is_script ? "script" : "official", arena, err);
-    else if (c == AS_PARSE || c == AS_RANGE)
+    else if (sc_code_is_ungraded(c))
         c = sc_code_ungraded(out, why.text, arena, err);
     else if (err != NULL)
         *err = why;

@@ -131,6 +131,11 @@ as_code sc_code_score(as_score *out, const void *session, const sc_lcb_result *r
     return as_str_is_set(out->target) ? AS_OK : as_nomem(err);
 }
 
+bool sc_code_is_ungraded(as_code c)
+{
+    return c == AS_PARSE || c == AS_RANGE || c == AS_IO;
+}
+
 as_code sc_code_ungraded(as_score *out, const char *why, as_arena *arena, as_err *err)
 {
     *out = (as_score){.verdict = AS_UNGRADED, .note = as_arena_str(arena, as_str_of(why))};

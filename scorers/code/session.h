@@ -20,6 +20,9 @@ int sc_code_n_at_once(const void *session);
 /* The result as score; codes as judge.h has them. */
 as_code sc_code_score(as_score *out, const void *session, const sc_lcb_result *r, size_t n_tests,
                       const char *mode, as_arena *arena, as_err *err);
+/* Errors that leave one answer without a verdict, and the run as it is: tests that cannot be read or
+ * run, a sandbox that fails (AS_IO). Others end the judging of all. */
+bool sc_code_is_ungraded(as_code c);
 /* Not judged, for that reason. */
 as_code sc_code_ungraded(as_score *out, const char *why, as_arena *arena, as_err *err);
 /* "results": true, false or a code each. */
