@@ -174,6 +174,8 @@ static as_str end_of(as_arena *a, const as_exec *e)
 {
     if (e->term_signal > 0)
         return as_arena_printf(a, "signal %d", e->term_signal);
+    if (e->is_compiler && e->exit_code < 0)
+        return AS_STR(""); /* not told */
     return e->exit_code < 0 ? AS_STR("stopped") : as_arena_printf(a, "exit %d", e->exit_code);
 }
 

@@ -252,6 +252,8 @@ static as_code print_oldest(case_ring *r, as_err *err)
     }
     r->head = (r->head + 1) % r->cap;
     r->held--;
+    if (k->code == AS_CANCELLED)
+        return as_fail(err, AS_CANCELLED, "interrupted");
     if (k->code != AS_OK) {
         *err = k->err;
         return k->code;

@@ -11,6 +11,7 @@
 #include "store/query.h"
 
 enum { WAIT_MS = 100 };
+static const char interrupted[] = "interrupted; the verdicts so far are stored";
 
 /* An answer on its way to the judges and back. */
 typedef struct pending {
@@ -115,6 +116,8 @@ static as_code finish_oldest(rescore *r, as_err *err)
     }
     r->head = (r->head + 1) % r->cap;
     r->held--;
+    if (p->judging.code == AS_CANCELLED)
+        return as_fail(err, AS_CANCELLED, interrupted);
     if (p->judging.code != AS_OK) {
         if (err != NULL)
             *err = p->judging.err;
@@ -168,7 +171,7 @@ static as_code judge_again(void *user, size_t position, int repeat, const as_sam
 {
     rescore *r = user;
     if (*r->cancel != 0)
-        return as_fail(err, AS_CANCELLED, "interrupted; the verdicts so far are stored");
+        return as_fail(err, AS_CANCELLED, interrupted);
     if (r->held == r->cap)
         AS_TRY(finish_oldest(r, err));
     pending *p = &r->ring[(r->head + r->held) % r->cap];
