@@ -67,20 +67,15 @@ bool cli_begin(cli_args *a, int argc, char **argv, cli_env *env, int *code);
 
 /* Writes bytes to standard output; fails if that is closed or full. */
 as_code cli_print(as_str text, as_err *err);
+/* The same with what b holds, unless it was too full; releases b. */
+as_code cli_print_buf(as_buf *b, as_err *err);
 
 /* Flags of commands that judge programs. */
-#define CLI_SANDBOX_FLAGS(n_slots, is_unsafe_)                                                     \
-    {.name = "max-sandboxes",                                                                      \
-     .kind = CLI_INT,                                                                              \
-     .value = (n_slots),                                                                           \
-     .shown = "N",                                                                                 \
-     .help = "programs judged at once (default: one a processor)",                                 \
-     .min = 1,                                                                                     \
-     .max = 64},                                                                                   \
-    {                                                                                              \
-        .name = "unsafe-no-sandbox", .kind = CLI_BOOL, .value = (is_unsafe_),                      \
-        .help = "run programs without a sandbox: they get your rights; refused for root"           \
-    }
+#define CLI_SANDBOX_FLAGS(n_slots, is_unsafe)                                                      \
+    cli_int("max-sandboxes", (n_slots), "N", 1, 64,                                                \
+            "programs judged at once (default: one a processor)"),                                 \
+        cli_bool("unsafe-no-sandbox", (is_unsafe),                                                 \
+                 "run programs without a sandbox: they get your rights; refused for root")
 /* What --unsafe-no-sandbox says on every start. */
 void cli_warn_unsafe(void);
 

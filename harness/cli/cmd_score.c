@@ -295,16 +295,10 @@ int cmd_score(cli_env *env, int argc, char **argv)
 {
     score_flags f = {0};
     cli_flag flags[] = {
-        {.name = "db", .kind = CLI_TEXT, .value = &f.db, .shown = "FILE", .help = "database"},
-        {.name = "diff",
-         .kind = CLI_BOOL,
-         .value = &f.want_diff,
-         .help = "print what changed against the earlier verdicts, one object a line"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &f.format,
-         .shown = "text|md|json",
-         .help = "form of the result"},
+        cli_text("db", &f.db, "FILE", "database"),
+        cli_bool("diff", &f.want_diff,
+                 "print what changed against the earlier verdicts, one object a line"),
+        cli_text("format", &f.format, "text|md|json", "form of the result"),
         CLI_SANDBOX_FLAGS(&f.max_sandboxes, &f.is_unsafe),
     };
     cli_args a = {.usage = "assay score RUN [flags]",

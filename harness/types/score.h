@@ -41,11 +41,11 @@ typedef struct as_exec {
 
 typedef struct as_score {
     as_verdict verdict;
-    double value;      /* 0 … 1, what the mean is taken of */
-    as_str prediction; /* what was read from the answer; p NULL: nothing */
-    as_str target;     /* what it was compared with */
-    int rule;    /* which step of the extraction fired; 0 none. Meaning: the scorer's header */
-    as_str note; /* a reason or evidence for a person, may be empty */
+    int rule;     /* which step of the extraction fired; 0 none. Meaning: the scorer's header */
+    double value; /* 0 … 1, what the mean is taken of */
+    as_str prediction;    /* what was read from the answer; p NULL: nothing */
+    as_str target;        /* what it was compared with */
+    as_str note;          /* a reason or evidence for a person, may be empty */
     const as_exec *execs; /* [n_execs] in the order of their tests; scorers of programs only */
     int n_execs;
 } as_score;

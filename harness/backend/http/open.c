@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "backend/http/agree.h"
 #include "backend/http/job.h"
 #include "base/hash.h"
 #include "base/time.h"
@@ -32,7 +33,8 @@ static const char *const known_options[] = {
     "concurrency",   "probe",        "ctx",     NULL,
 };
 
-const char *ht_secret_text(const ht_secret *s)
+/* "***", or "none" */
+static const char *ht_secret_text(const ht_secret *s)
 {
     return s->hidden.n != 0 ? "***" : "none";
 }
@@ -343,6 +345,8 @@ static as_code open_all(ht_driver *d, const be_config *config, as_err *err)
     AS_TRY(find_server(d, config, err));
     d->is_probing = is_probing;
     AS_TRY(d->dialect->probe(d, err));
+    if (is_probing && config->n_base_urls > 1)
+        AS_TRY(ht_check_agreement(d, config, err));
     return seal_info(d, err);
 }
 
@@ -358,14 +362,7 @@ as_code ht_open(be_backend **out, const ht_dialect *dialect, const be_config *co
     d->n_vocab = d->bos = -1;
     as_arena_init(&d->keep, 0);
     as_buf_init(&d->identity, 0);
-    d->info = (be_info){
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
-    };
+    d->info = (be_info){BE_INFO_UNKNOWN};
     d->salt = (uint64_t)as_wall_ns();
     d->model = as_arena_str(&d->keep, config->name);
     d->info.model_name = d->model;
