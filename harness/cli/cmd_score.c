@@ -279,6 +279,7 @@ static as_code score_run(db_store *db, const char *which, const char *db_path, c
     score_counts n = {0};
     for (int i = 0; i < run.n_tasks; i++)
         AS_TRY(score_task(db, &run.tasks[i], f, env, &n, err));
+    AS_TRY(db_run_restate(db, run.id, err));
     (void)fprintf(stderr, "assay: run %lld scored again, %lld verdicts or predictions changed\n",
                   (long long)run.id, (long long)n.n_changed);
     if (n.n_ungraded != 0) {

@@ -179,5 +179,8 @@ typedef struct db_run_end {
 } db_run_end;
 
 as_code db_run_finish(db_store *db, int64_t run_id, const db_run_end *end, as_err *err);
+/* Calls a run complete that has become it by scoring: every answer is stored, none failed, all have a
+ * verdict. Others stay as they are. */
+as_code db_run_restate(db_store *db, int64_t run_id, as_err *err);
 
 #endif

@@ -369,6 +369,40 @@ static void what_could_not_be_judged_is_judged_again(void **state)
     close_world(&w);
 }
 
+static void put_verdicts(world *w, size_t from, size_t to)
+{
+    const as_score right = {.verdict = AS_RIGHT, .value = 1};
+    for (size_t i = from; i < to; i++)
+        assert_int_equal(
+            db_put_score(w->db, w->row.tasks[0].id, i, 0, &right, AS_STR("slow"), 1, &w->err),
+            AS_OK);
+    assert_int_equal(db_run_restate(w->db, w->row.id, &w->err), AS_OK);
+    assert_int_equal(db_run_find(w->db, AS_STR("last"), &w->row, &w->keep, &w->err), AS_OK);
+    sound(w);
+}
+
+/* Verdicts from elsewhere, as `assay score` brings them: with the last one the run is complete. */
+static void scoring_completes_a_run(void **state)
+{
+    (void)state;
+    static world w;
+    open_world(&w, &(ways){.cannot = true});
+    assert_int_equal(go(&w), AS_OK);
+    put_verdicts(&w, 0, ITEMS - 1);
+    assert_true(as_str_eq_z(w.row.status, "incomplete"));
+    put_verdicts(&w, ITEMS - 1, ITEMS);
+    assert_true(as_str_eq_z(w.row.status, "complete"));
+    assert_int_equal(go(&w), AS_OK);
+    assert_true(w.out.was_complete);
+    close_world(&w);
+    open_world(&w, &(ways){.waits_always = true, .cancel_at = 1}); /* not all are stored */
+    assert_int_equal(go(&w), AS_OK);
+    assert_true(w.out.n_done < ITEMS);
+    put_verdicts(&w, 0, (size_t)w.out.n_done);
+    assert_true(as_str_eq_z(w.row.status, "interrupted"));
+    close_world(&w);
+}
+
 static void results_do_not_depend_on_threads(void **state)
 {
     (void)state;
@@ -451,6 +485,7 @@ int main(void)
         cmocka_unit_test(asks_no_more_than_can_wait),
         cmocka_unit_test(an_interrupted_run_ends_as_any),
         cmocka_unit_test(what_could_not_be_judged_is_judged_again),
+        cmocka_unit_test(scoring_completes_a_run),
         cmocka_unit_test(results_do_not_depend_on_threads),
         cmocka_unit_test(leaves_the_cores_to_those_who_need_them),
         cmocka_unit_test(a_judge_that_fails_ends_the_run),
