@@ -298,8 +298,8 @@ static void a_wrong_test_ends_the_process(void **state)
     assert_int_equal(r.codes[0], 1);
     assert_int_equal(r.codes[1], -2);
     assert_int_equal(r.verdict, SB_WRONG_ANSWER);
-    assert_true(r.cpu_us > 600000 && r.cpu_us < 3000000);
-    assert_true(r.peak_bytes > (60 << 20));
+    assert_true(r.execs.of[0].cpu_us > 600000 && r.execs.of[0].cpu_us < 3000000);
+    assert_true(r.execs.of[0].peak_bytes > (60 << 20));
     as_arena_release(&arena);
 }
 
