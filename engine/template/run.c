@@ -281,18 +281,3 @@ as_code tp_render_request(const tp_template *t, as_str request_json, const tp_op
     as_buf_release(&text);
     return as_buf_ok(out->out, err);
 }
-
-as_code tp_render_tree(const tp_template *t, const as_json *request, const tp_options *options,
-                       as_jw *out, as_err *err)
-{
-    as_buf json;
-    as_buf_init(&json, 0);
-    as_jw w;
-    as_jw_init(&w, &json);
-    as_jw_node(&w, request);
-    as_code c = as_buf_ok(&json, err);
-    if (c == AS_OK)
-        c = tp_render_request(t, as_buf_str(&json), options, out, err);
-    as_buf_release(&json);
-    return c;
-}

@@ -55,6 +55,10 @@ typedef struct be_info {
     as_str disagreement; /* what several servers of one model say differently; empty: nothing */
     as_str memory;       /* the same as a sentence, once prepared; empty: unknown */
 } be_info;
+/* What nobody told yet, for an initialiser. */
+#define BE_INFO_UNKNOWN                                                                            \
+    .n_params = -1, .n_params_active = -1, .file_bytes = -1, .weights_bytes = -1, .kv_bytes = -1,  \
+    .scratch_bytes = -1
 
 /* A recorded item, in the recording's order. repeat counts its occurrences from 0. */
 typedef struct be_item {

@@ -548,12 +548,7 @@ static as_code null_open(be_backend **out, const be_config *config, as_err *err)
     be->info = (be_info){
         .model_name = AS_STR("null"),
         .sha256 = as_str_of(be->sha),
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
+        BE_INFO_UNKNOWN,
         .json = AS_STR("{}"),
     };
     *out = &be->base;

@@ -308,12 +308,7 @@ static as_code open_file(replay_backend *be, const be_config *config, as_err *er
     be->info = (be_info){
         .model_name = as_str_of(slash != NULL ? slash + 1 : path.p),
         .sha256 = as_str_of(be->sha),
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
+        BE_INFO_UNKNOWN,
         .json = AS_STR("{}"),
     };
     return AS_OK;

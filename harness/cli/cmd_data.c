@@ -66,11 +66,7 @@ static as_code print_infos(const ds_info *infos, int n, cli_format format, as_er
         as_jw_end_array(&w);
         (void)as_buf_add_byte(&b, '\n');
     }
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
-    return c;
+    return cli_print_buf(&b, err);
 }
 
 static int data_ls(cli_env *env, const char *format_name)
@@ -147,11 +143,7 @@ int cmd_data(cli_env *env, int argc, char **argv)
 {
     const char *format = NULL;
     cli_flag flags[] = {
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format,
-         .shown = "text|json|jsonl",
-         .help = "form of the output"},
+        cli_text("format", &format, "text|json|jsonl", "form of the output"),
     };
     cli_args a = {
         .usage = "assay data ls | import SUITE FILE… | verify [NAME…]",

@@ -232,16 +232,9 @@ int cmd_grade(cli_env *env, int argc, char **argv)
     const char *cases = NULL;
     const char *mode = "official";
     cli_flag flags[] = {
-        {.name = "cases",
-         .kind = CLI_TEXT,
-         .value = &cases,
-         .shown = "FILE",
-         .help = "JSON Lines, one case each"},
-        {.name = "mode",
-         .kind = CLI_TEXT,
-         .value = &mode,
-         .shown = "official|script",
-         .help = "how programs run: as LiveCodeBench's checker runs them, or as scripts"},
+        cli_text("cases", &cases, "FILE", "JSON Lines, one case each"),
+        cli_text("mode", &mode, "official|script",
+                 "how programs run: as LiveCodeBench's checker runs them, or as scripts"),
     };
     cli_args a = {
         .usage = "assay grade livecodebench --cases FILE.jsonl",

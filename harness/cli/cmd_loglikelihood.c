@@ -175,11 +175,7 @@ static as_code print_window(const scorer *s, as_err *err)
         (void)as_buf_add(&out, s->queries[i].answer);
         (void)as_buf_add_byte(&out, '\n');
     }
-    as_code c = as_buf_ok(&out, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&out), err);
-    as_buf_release(&out);
-    return c;
+    return cli_print_buf(&out, err);
 }
 
 static as_code score_all(scorer *s, const cli_env *env, as_err *err)
@@ -227,21 +223,8 @@ int cmd_loglikelihood(cli_env *env, int argc, char **argv)
     int64_t j = 8, top = 1;
     cli_flag flags[] = {
         CLI_BACKEND_FLAGS(&f),
-        {.name = "max-connections",
-         .letter = 'j',
-         .kind = CLI_INT,
-         .value = &j,
-         .shown = "N",
-         .help = "lines in work at once",
-         .min = 1,
-         .max = WINDOW},
-        {.name = "top",
-         .kind = CLI_INT,
-         .value = &top,
-         .shown = "N",
-         .help = "likeliest tokens told in each place",
-         .min = 1,
-         .max = 128},
+        cli_short('j', cli_int("max-connections", &j, "N", 1, WINDOW, "lines in work at once")),
+        cli_int("top", &top, "N", 1, 128, "likeliest tokens told in each place"),
     };
     cli_args a = {
         .usage = "assay loglikelihood -m MODEL <FILE.jsonl",

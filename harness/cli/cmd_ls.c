@@ -85,12 +85,8 @@ int cmd_ls(cli_env *env, int argc, char **argv)
     const char *db_flag = NULL;
     const char *format_name = NULL;
     cli_flag flags[] = {
-        {.name = "db", .kind = CLI_TEXT, .value = &db_flag, .shown = "FILE", .help = "database"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format_name,
-         .shown = "text|md|csv|json",
-         .help = "form of the output"},
+        cli_text("db", &db_flag, "FILE", "database"),
+        cli_text("format", &format_name, "text|md|csv|json", "form of the output"),
     };
     cli_args a = {.usage = "assay ls [runs | suites | scorers | backends] [flags]",
                   .about = "Lists runs, newest first (default), or what this program knows.",

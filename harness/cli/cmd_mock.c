@@ -28,22 +28,9 @@ int cmd_mock(cli_env *env, int argc, char **argv)
     const char *host = "127.0.0.1", *chunk = NULL;
     int64_t port = 0, piece_bytes = 0;
     cli_flag flags[] = {
-        {.name = "port",
-         .kind = CLI_INT,
-         .value = &port,
-         .shown = "N",
-         .help = "0 (default): a free one",
-         .max = 65535},
-        {.name = "host",
-         .kind = CLI_TEXT,
-         .value = &host,
-         .shown = "ADDRESS",
-         .help = "where to listen (127.0.0.1)"},
-        {.name = "chunk",
-         .kind = CLI_TEXT,
-         .value = &chunk,
-         .shown = "N|whole",
-         .help = "bytes a write, instead of what the rules say"},
+        cli_int("port", &port, "N", 0, 65535, "0 (default): a free one"),
+        cli_text("host", &host, "ADDRESS", "where to listen (127.0.0.1)"),
+        cli_text("chunk", &chunk, "N|whole", "bytes a write, instead of what the rules say"),
     };
     cli_args a = {.usage = "assay mock SCRIPT.json [--port N] [--host ADDRESS] [--chunk N]",
                   .about = mk_format,

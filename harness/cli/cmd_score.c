@@ -141,16 +141,10 @@ int cmd_score(cli_env *env, int argc, char **argv)
     const char *format_name = NULL;
     bool want_diff = false;
     cli_flag flags[] = {
-        {.name = "db", .kind = CLI_TEXT, .value = &db_flag, .shown = "FILE", .help = "database"},
-        {.name = "diff",
-         .kind = CLI_BOOL,
-         .value = &want_diff,
-         .help = "print what changed against the earlier verdicts, one object a line"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format_name,
-         .shown = "text|md|json",
-         .help = "form of the result"},
+        cli_text("db", &db_flag, "FILE", "database"),
+        cli_bool("diff", &want_diff,
+                 "print what changed against the earlier verdicts, one object a line"),
+        cli_text("format", &format_name, "text|md|json", "form of the result"),
     };
     cli_args a = {.usage = "assay score RUN [flags]",
                   .about = "Judges the stored answers of a run with today's scorers. RUN: its "

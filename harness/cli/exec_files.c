@@ -262,11 +262,7 @@ static as_code print_run(const entry *e, int64_t run, const sb_result *r, as_err
     as_jw_put_str(&w, "sandbox", r->sandbox);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
-    return c;
+    return cli_print_buf(&b, err);
 }
 
 /* Programs are submitted ahead, results printed in the order of the list. Each holds its output, up to

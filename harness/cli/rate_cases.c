@@ -290,11 +290,8 @@ static as_code rate_list(const as_json *list, bool is_arena, as_err *err)
     }
     as_jw_end_array(&w);
     (void)as_buf_add_byte(&out, '\n');
-    as_code c = as_buf_ok(&out, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&out), err);
+    const as_code c = cli_print_buf(&out, err);
     as_arena_release(&scratch);
-    as_buf_release(&out);
     return c;
 }
 

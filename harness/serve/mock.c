@@ -435,10 +435,7 @@ static bool add_hex(as_buf *out, as_str hex)
     int high = -1;
     for (size_t i = 0; i < hex.n; i++) {
         const char c = hex.p[i];
-        const int d = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
+        const int d = as_hex_digit(c);
         if (d < 0 && c != ' ')
             return false;
         if (d < 0)

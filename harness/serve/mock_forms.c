@@ -23,7 +23,7 @@ as_str mk_headers_of(const as_json *node, as_buf *into)
     return as_buf_str(into);
 }
 
-static void whole(mk_play *p, const mk_answer *a)
+void mk_whole(mk_play *p, const mk_answer *a)
 {
     as_buf headers;
     as_buf_init(&headers, 0);
@@ -116,7 +116,7 @@ static void ollama(mk_play *p, const mk_answer *a, bool is_chat)
         ollama_start(w, a, is_chat, mk_join(a, false), mk_join(a, true));
         ollama_logprobs(w, a, 0, a->n_tokens);
         ollama_end(w, a);
-        whole(p, a);
+        mk_whole(p, a);
         return;
     }
     stream(p, a, "application/x-ndjson");
@@ -222,7 +222,7 @@ static void gemini_body(as_jw *w, const mk_answer *a, int from, int to, bool is_
 void mk_gemini_whole(mk_play *p, const mk_answer *a)
 {
     gemini_body(mk_event(p), a, 0, a->n_tokens, true);
-    whole(p, a);
+    mk_whole(p, a);
 }
 
 /* Without alt=sse the stream is one JSON array, an element at a time. */
@@ -333,7 +333,7 @@ void mk_llamacpp_completion(mk_play *p, const mk_answer *a)
         lcpp_end(w, a);
         lcpp_probabilities(w, a, 0, a->n_tokens);
         as_jw_end_object(w);
-        whole(p, a);
+        mk_whole(p, a);
         return;
     }
     stream(p, a, "text/event-stream");

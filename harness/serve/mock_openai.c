@@ -168,12 +168,7 @@ static void chat_whole(mk_play *p, const mk_answer *a)
         put_usage(w, a);
     put_extras(w, a);
     as_jw_end_object(w);
-    as_buf headers;
-    as_buf_init(&headers, 0);
-    mk_play_whole(p, 200, AS_STR("application/json"),
-                  mk_headers_of(as_json_get(a->reply, "headers"), &headers), as_buf_str(&p->ev),
-                  a->times.head_ms, a->times.first_ms + a->times.token_ms * a->n_tokens);
-    as_buf_release(&headers);
+    mk_whole(p, a);
 }
 
 static as_jw *chunk_start(mk_play *p, const mk_answer *a)
@@ -411,12 +406,7 @@ static void text_whole(mk_play *p, const mk_answer *a)
         put_usage(w, a);
     put_extras(w, a);
     as_jw_end_object(w);
-    as_buf headers;
-    as_buf_init(&headers, 0);
-    mk_play_whole(p, 200, AS_STR("application/json"),
-                  mk_headers_of(as_json_get(a->reply, "headers"), &headers), as_buf_str(&p->ev),
-                  a->times.head_ms, a->times.first_ms + a->times.token_ms * a->n_tokens);
-    as_buf_release(&headers);
+    mk_whole(p, a);
 }
 
 void mk_openai_text(mk_play *p, const mk_answer *a)

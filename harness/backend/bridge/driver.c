@@ -535,13 +535,7 @@ static as_code tjs_open(be_backend **out, const be_config *config, as_err *err)
     be->base.driver = &be_tjs;
     be->log = config->log;
     be->may_restart = true;
-    be->info = (be_info){.n_params = -1,
-                         .n_params_active = -1,
-                         .file_bytes = -1,
-                         .max_concurrency = 1,
-                         .weights_bytes = -1,
-                         .kv_bytes = -1,
-                         .scratch_bytes = -1};
+    be->info = (be_info){BE_INFO_UNKNOWN, .max_concurrency = 1};
     as_arena_init(&be->keep, 0);
     const as_code c = open_all(be, config, err);
     if (c != AS_OK) {

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
+
 enum { SEED_MASK = 0x7fffffff };
 
 /* ---- requests -----------------------------------------------------------------------------------
@@ -10,26 +12,9 @@ enum { SEED_MASK = 0x7fffffff };
 
 void ht_put_base64(as_jw *w, as_str prefix, as_str bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     as_jw_raw(w, (as_str){"\"", 1});
     (void)as_buf_add(w->out, prefix);
-    /* Written once, straight into the body: an image is never held twice. */
-    char *p = as_buf_reserve(w->out, bytes.n / 3 * 4 + 4);
-    if (p == NULL)
-        return; /* the buffer is full and says so */
-    size_t n = 0;
-    for (size_t i = 0; i < bytes.n; i += 3) {
-        const size_t left = bytes.n - i;
-        const uint32_t a = (unsigned char)bytes.p[i];
-        const uint32_t b = left > 1 ? (unsigned char)bytes.p[i + 1] : 0;
-        const uint32_t c = left > 2 ? (unsigned char)bytes.p[i + 2] : 0;
-        const uint32_t v = a << 16 | b << 8 | c;
-        p[n++] = digits[v >> 18];
-        p[n++] = digits[v >> 12 & 63];
-        p[n++] = left > 1 ? digits[v >> 6 & 63] : '=';
-        p[n++] = left > 2 ? digits[v & 63] : '=';
-    }
-    w->out->n += n;
+    (void)as_base64_add(w->out, bytes); /* straight into the body: an image is never held twice */
     (void)as_buf_add_byte(w->out, '"');
 }
 
@@ -172,14 +157,14 @@ void ht_chat_think(ht_driver *d, ht_job *job, as_jw *w)
     }
 }
 
-static void put_number(as_jw *w, const char *key, double v)
+void ht_put_number(as_jw *w, const char *key, double v)
 {
     if (isnan(v))
         return;
     as_jw_put_f64(w, key, v);
 }
 
-void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w)
+static void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const int n = rq->n_stop < d->profile.max_stop ? rq->n_stop : d->profile.max_stop;
@@ -218,10 +203,10 @@ void ht_put_sampling(ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const ht_profile *p = &d->profile;
-    put_number(w, "temperature", rq->sampling.temperature);
-    put_number(w, "top_p", rq->sampling.top_p);
+    ht_put_number(w, "temperature", rq->sampling.temperature);
+    ht_put_number(w, "top_p", rq->sampling.top_p);
     if (p->has_min_p)
-        put_number(w, "min_p", rq->sampling.min_p);
+        ht_put_number(w, "min_p", rq->sampling.min_p);
     else if (rq->sampling.min_p > 0)
         job->r.dropped |= AS_DROPPED_MIN_P;
     if (p->has_top_k && rq->sampling.top_k >= 0) {

@@ -36,13 +36,6 @@ static gemini *own_of(const ht_driver *d)
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static void put_number(as_jw *w, const char *key, double v)
-{
-    if (isnan(v))
-        return;
-    as_jw_put_f64(w, key, v);
-}
-
 static void put_text_part(as_jw *w, as_str text)
 {
     as_jw_begin_object(w);
@@ -118,8 +111,8 @@ static void put_sampling(const ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const as_sampling *s = &rq->sampling;
-    put_number(w, "temperature", s->temperature);
-    put_number(w, "topP", s->top_p);
+    ht_put_number(w, "temperature", s->temperature);
+    ht_put_number(w, "topP", s->top_p);
     if (s->top_k > 0)
         as_jw_put_i64(w, "topK", s->top_k);
     else if (s->top_k == 0)

@@ -226,7 +226,8 @@ void ht_job_keep(as_buf *to, as_str text)
         (void)as_buf_add(to, as_utf8_cut(text, MAX_WORD / 2));
 }
 
-as_finish ht_finish_of(as_str word)
+/* "stop", "length", … as servers say it. */
+static as_finish ht_finish_of(as_str word)
 {
     static const struct {
         const char *word;

@@ -33,7 +33,8 @@ static const char *const known_options[] = {
     "concurrency",   "probe",        "ctx",     NULL,
 };
 
-const char *ht_secret_text(const ht_secret *s)
+/* "***", or "none" */
+static const char *ht_secret_text(const ht_secret *s)
 {
     return s->hidden.n != 0 ? "***" : "none";
 }
@@ -361,14 +362,7 @@ as_code ht_open(be_backend **out, const ht_dialect *dialect, const be_config *co
     d->n_vocab = d->bos = -1;
     as_arena_init(&d->keep, 0);
     as_buf_init(&d->identity, 0);
-    d->info = (be_info){
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
-    };
+    d->info = (be_info){BE_INFO_UNKNOWN};
     d->salt = (uint64_t)as_wall_ns();
     d->model = as_arena_str(&d->keep, config->name);
     d->info.model_name = d->model;
