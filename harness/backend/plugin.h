@@ -173,6 +173,7 @@ enum { /* what a request asked for and was not done */
        ASSAY_DROPPED_LORA = 1 << 9,
        ASSAY_DROPPED_IGNORE_EOS = 1 << 10,
        ASSAY_DROPPED_TOP_P = 1 << 11,
+       ASSAY_DROPPED_TEMPERATURE = 1 << 12,
 };
 
 typedef struct assay_token {

@@ -53,8 +53,6 @@ int cmd_db(cli_env *env, int argc, char **argv)
     const char *path = NULL;
     db_store *db = NULL;
     as_code c = cli_open_db(&db, &path, db_flag, DB_READ, env, &err);
-    if (c == AS_UNSUPPORTED && is_check) /* an older schema: writing brings it up to date */
-        c = cli_open_db(&db, &path, db_flag, DB_WRITE, env, &err);
     if (c == AS_OK)
         c = is_check ? check(db, path, &err)
                      : db_export(db, without_times, write_line, stdout, &err);

@@ -457,6 +457,7 @@ static as_code check_dropped(preflight *p, const as_request *rq, unsigned droppe
         {AS_DROPPED_SEED, is_sampled(p->task), "the same command will not give the same answers"},
         {AS_DROPPED_THINK, rq->think != AS_THINK_AUTO, "thinking is as the server likes"},
         {AS_DROPPED_THINK_BUDGET, rq->reasoning_tokens > 0, "thinking has no limit of its own"},
+        {AS_DROPPED_TEMPERATURE, is_sampled(p->task), "answers are greedy and repeats are copies"},
         {AS_DROPPED_TOP_K, rq->sampling.top_k >= 0, "sampling is not the protocol's"},
         {AS_DROPPED_TOP_P, rq->sampling.top_p >= 0, "sampling is not the protocol's"},
         {AS_DROPPED_MIN_P, rq->sampling.min_p >= 0, "sampling is not the protocol's"},

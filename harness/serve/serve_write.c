@@ -445,13 +445,12 @@ static void begin_piece(as_jw *w, const sv_task *task, int part, as_str model)
 static void put_part_logprobs(as_jw *w, const sv_task *task, const sv_part *p,
                               const as_token_logprob *made, int n_made)
 {
-    sv_part rest = *p;
-    rest.reply.logprobs = made;
-    rest.reply.n_logprobs = n_made;
+    /* A part of their own: while it streams, the reply in p is the worker's to write. */
+    const sv_part piece = {.reply = {.logprobs = made, .n_logprobs = n_made}};
     if (task->rq.route == AP_CHAT) {
         put_chat_logprobs(w, task, made, n_made);
     } else if (n_made > 0) {
-        put_classic(w, task, &rest, 0, p->sent_offset);
+        put_classic(w, task, &piece, 0, p->sent_offset);
     } else {
         as_jw_key(w, "logprobs");
         as_jw_null(w);

@@ -135,8 +135,8 @@ static as_code check_version(db_conn *c, bool may_write, as_err *err)
     if (version == 0)
         return as_fail(err, AS_RANGE, "%s: an empty file, not a store", c->path);
     return as_fail(err, AS_UNSUPPORTED,
-                   "%s: schema %lld is older than this program's %d; \"assay db check\" brings it "
-                   "up to date",
+                   "%s: schema %lld is older than this program's %d, and the file may not be "
+                   "written to bring it up to date: make it writable, or read a copy that is",
                    c->path, (long long)version, db_schema_version());
 }
 
@@ -149,6 +149,33 @@ static as_code open_conn(db_conn *c, const char *path, int flags, as_err *err)
     (void)sqlite3_extended_result_codes(c->h, 1);
     (void)sqlite3_busy_timeout(c->h, DB_BUSY_MS);
     return AS_OK;
+}
+
+/* A file of an older schema, opened for reading: all or nothing, as for writing. Where it may not be
+ * written check_version says so. */
+static as_code bring_up_to_date(db_store *db, as_err *err)
+{
+    db_conn c = {0};
+    as_err why = {0};
+    int64_t version = 0;
+    as_code code = open_conn(&c, db->path, SQLITE_OPEN_READWRITE, &why);
+    if (code == AS_OK)
+        code = pragma_i64(&c, "PRAGMA user_version", &version, &why);
+    const bool is_old = code == AS_OK && version > 0 && version < db_schema_version() &&
+                        refuse_foreign(&c, version, &why) == AS_OK;
+    if (is_old && sqlite3_db_readonly(c.h, "main") == 0)
+        code = migrate(&c, &why);
+    else
+        code = AS_OK; /* another connection tells what is wrong, if anything is */
+    db_conn_close(&c);
+    if (code == AS_IO)
+        return AS_OK; /* its folder may not be written */
+    if (code != AS_OK && err != NULL)
+        *err = why;
+    else if (code == AS_OK && is_old)
+        as_log_line(db->log, AS_LOG_INFO, "%s: brought from schema %lld to %d", db->path,
+                    (long long)version, db_schema_version());
+    return code;
 }
 
 static as_code open_writer(db_store *db, as_err *err)
@@ -225,6 +252,8 @@ as_code db_open(db_store **out, const char *path, db_mode mode, const as_log *lo
     as_code c = db->path != NULL ? AS_OK : as_nomem(err);
     if (c == AS_OK && mode != DB_READ)
         c = open_writer(db, err);
+    if (c == AS_OK && mode == DB_READ)
+        c = bring_up_to_date(db, err);
     if (c == AS_OK)
         c = open_reader(db, err);
     if (c == AS_OK && mode != DB_READ)

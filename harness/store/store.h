@@ -41,7 +41,7 @@ typedef struct db_store db_store;
 typedef enum db_mode {
     DB_CREATE, /* read and write; made, with its folder's file, when missing; migrated */
     DB_WRITE,  /* read and write; must be there */
-    DB_READ,   /* must be there */
+    DB_READ,   /* must be there; an older schema is migrated, where the file may be written */
 } db_mode;
 
 as_code db_open(db_store **out, const char *path, db_mode mode, const as_log *log, as_err *err);

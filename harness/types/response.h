@@ -72,8 +72,9 @@ enum {
     AS_DROPPED_LORA = 1 << 9,
     AS_DROPPED_IGNORE_EOS = 1 << 10,
     AS_DROPPED_TOP_P = 1 << 11,
+    AS_DROPPED_TEMPERATURE = 1 << 12, /* the answer is greedy */
 };
-enum { AS_N_DROPPED = 12 };
+enum { AS_N_DROPPED = 13 };
 
 typedef struct as_response {
     as_finish finish;

@@ -27,8 +27,8 @@ static const char *const error_names[N_ERROR] = {
 };
 
 static const char *const dropped_names[AS_N_DROPPED] = {
-    "seed",     "top_k",    "min_p", "stop", "think",      "think_budget",
-    "logprobs", "no_cache", "media", "lora", "ignore_eos", "top_p",
+    "seed",     "top_k", "min_p", "stop",       "think", "think_budget", "logprobs",
+    "no_cache", "media", "lora",  "ignore_eos", "top_p", "temperature",
 };
 
 static const char *const verdict_names[AS_N_VERDICTS] = {

@@ -334,8 +334,8 @@ static void brings_pieces_logprobs_and_counts(void **state)
     assert_string_equal(a[0].text, "hello");
     assert_string_equal(a[0].deltas, "hello!");
     assert_int_equal(a[0].prompt_tokens, 3);
-    assert_int_equal(a[0].dropped,
-                     AS_DROPPED_SEED | AS_DROPPED_TOP_K | AS_DROPPED_TOP_P | AS_DROPPED_IGNORE_EOS);
+    assert_int_equal(a[0].dropped, AS_DROPPED_SEED | AS_DROPPED_TEMPERATURE | AS_DROPPED_TOP_K |
+                                       AS_DROPPED_TOP_P | AS_DROPPED_IGNORE_EOS);
     assert_int_equal(a[0].n_logprobs, 2);
     assert_true(a[0].logprobs[0].token.logprob == -0.5);
     assert_true(isinf(a[0].logprobs[1].token.logprob));

@@ -371,9 +371,61 @@ static void llamacpp_forces_tokens_and_knows_its_limits(void **state)
     client_close(&c);
 }
 
+/* ---- fields that are refused --------------------------------------------------------------------
+ */
+
+/* A strict server: what it does not know is a mistake. */
+static void serve_strict(void *user, const peer_request *rq, peer_conn *conn)
+{
+    char *body = user;
+    static const char *const unknown[] = {"seed", "chat_template_kwargs", "max_tokens"};
+    if (client_serve_models(rq, conn))
+        return;
+    (void)snprintf(body, 4096, "%s", rq->body);
+    for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++) {
+        char quoted[64], reply[256];
+        (void)snprintf(quoted, sizeof quoted, "\"%s\"", unknown[i]);
+        if (strstr(rq->body, quoted) == NULL)
+            continue;
+        (void)snprintf(reply, sizeof reply,
+                       "{\"error\":{\"message\":\"unknown field %s (max_completion_tokens is "
+                       "known)\",\"type\":\"invalid_request_error\"}}",
+                       unknown[i]);
+        (void)peer_reply(conn, 400, "", reply);
+        return;
+    }
+    (void)peer_reply(
+        conn, 200, "",
+        "{\"choices\":[{\"index\":0,\"message\":{\"content\":\"x\"},\"logprobs\":{"
+        "\"content\":[{\"token\":\"x\",\"logprob\":-1}]},\"finish_reason\":\"stop\"}]}");
+}
+
+static void refused_fields_are_left_out_and_told(void **state)
+{
+    (void)state;
+    static char body[4096];
+    peer *p = peer_start(serve_strict, body);
+    static client c;
+    client_open(&c, &be_openai, "m", peer_url(p), NULL);
+    assert_in_range(peer_posts(p), 6, 8);
+    assert_int_equal(c.be->driver->caps(c.be) &
+                         (BE_CAN_CHAT | BE_CAN_LOGPROBS | BE_CAN_SEED | BE_CAN_THINK),
+                     BE_CAN_CHAT | BE_CAN_LOGPROBS);
+    as_request rq = client_chat();
+    rq.think = AS_THINK_ON;
+    rq.whole = true;
+    const as_response *r = client_ask(&c, &rq);
+    assert_int_equal(r->finish, AS_FINISH_STOP);
+    assert_int_equal(r->dropped, AS_DROPPED_SEED | AS_DROPPED_THINK);
+    assert_non_null(strstr(body, "\"max_completion_tokens\":16"));
+    client_close(&c);
+    peer_stop(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(refused_fields_are_left_out_and_told),
         cmocka_unit_test(group10_vllm_prompt_logprobs),
         cmocka_unit_test(group10_vllm_without_key),
         cmocka_unit_test(scoring_by_echo),

@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <zlib.h>
 
@@ -70,6 +73,31 @@ static void same_but_for_new_columns(as_str before, as_str after)
         assert_true(as_str_eq(before, after));
 }
 
+/* As somebody who may read the file and nothing else: a process of its own, since root may all. */
+static int open_unwritable(const case_dir *d)
+{
+    assert_int_equal(chmod(d->db, 0444), 0);
+    assert_int_equal(chmod(d->dir, 0555), 0);
+    const pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        db_store *db = NULL;
+        as_err err = {0};
+        const bool is_nobody = getuid() != 0 || (setgid(65534) == 0 && setuid(65534) == 0);
+        const as_code c = is_nobody ? db_open(&db, d->db, DB_READ, NULL, &err) : AS_BUG;
+        if (strstr(err.text, "schema 1 is older than this program's 2, and the file may not") ==
+            NULL)
+            (void)fprintf(stderr, "%s\n", err.text);
+        _exit((int)c);
+    }
+    int status = 0;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(chmod(d->dir, 0755), 0);
+    assert_int_equal(chmod(d->db, 0644), 0);
+    return WEXITSTATUS(status);
+}
+
 static void reads_version_1_as_it_was(void **state)
 {
     (void)state;
@@ -83,9 +111,8 @@ static void reads_version_1_as_it_was(void **state)
     unpack_fixture("v1.export.jsonl.gz", &old);
     OK(as_write_file(d.db, as_buf_str(&file), &err));
     db_store *db = NULL;
-    assert_int_equal(db_open(&db, d.db, DB_READ, NULL, &err), AS_UNSUPPORTED);
-    assert_non_null(strstr(err.text, "schema 1 is older than this program's 2"));
-    OK(db_open(&db, d.db, DB_WRITE, NULL, &err));
+    assert_int_equal(open_unwritable(&d), AS_UNSUPPORTED);
+    OK(db_open(&db, d.db, DB_READ, NULL, &err)); /* reading brings it up to date */
     as_buf_init(&now, 0);
     OK(db_export(db, false, add_line, &now, &err));
     as_str before = as_buf_str(&old);

@@ -211,7 +211,7 @@ static unsigned dropped_of(const as_request *rq)
     if (rq->ask == AS_ASK_SCORE)
         return 0;
     if (s->temperature > 0) {
-        dropped |= AS_DROPPED_SEED;
+        dropped |= AS_DROPPED_SEED | AS_DROPPED_TEMPERATURE;
         dropped |= s->top_k > 0 ? AS_DROPPED_TOP_K : 0u;
         dropped |= s->top_p < 1 ? AS_DROPPED_TOP_P : 0u;
         dropped |= s->min_p > 0 ? AS_DROPPED_MIN_P : 0u;

@@ -2,9 +2,11 @@
  * dialect_openai.c — openai: any server that speaks OpenAI's chat and completion routes.
  *
  * At open    /v1/models says which models there are; then three calls of one token each (left out
- *            with -M probe=off) find out what the profile only hopes: that chat answers, that
- *            log-probabilities come, that "echo" returns those of the prompt. A capability is set
- *            only when a reply held it: servers accept fields and drop them.
+ *            with -M probe=off) find out what the profile only hopes: that chat answers, that it
+ *            does with all fields of the profile and log-probabilities come, that "echo" returns
+ *            those of the prompt. A capability is set only when a reply held it: servers accept
+ *            fields and drop them. Where all fields together are refused, a call for each finds
+ *            those that are left out.
  * Scoring    one call with "echo": the classic arrays of the whole text, of which the last tokens
  *            are the continuation. A token that crosses the boundary belongs to it.
  */
@@ -42,25 +44,28 @@ static bool has_entries(const as_json *reply)
     return as_json_f64(first, &v) || as_json_f64(as_json_get(first, "logprob"), &v);
 }
 
-/* A chat of one token; with log-probabilities if that is asked. */
+/* A chat of one token as a run would ask for it, by the profile as it is now. */
 static as_code probe_chat(ht_driver *d, bool with_logprobs, ht_answer *a, as_arena *scratch,
                           as_err *err)
 {
+    static const as_message hi = {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("Hi")};
+    const as_request rq = {.is_chat = true,
+                           .messages = &hi,
+                           .n_messages = 1,
+                           .max_tokens = 1,
+                           .whole = true,
+                           .sampling = {(double)NAN, (double)NAN, 0.01, 40},
+                           .top_logprobs = with_logprobs ? 2 : 0};
+    ht_job job = {.rq = &rq};
     as_buf b;
     as_buf_init(&b, 0);
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    put_model(d, &w);
-    as_jw_key(&w, "messages");
-    as_jw_raw(&w, AS_STR("[{\"role\":\"user\",\"content\":\"Hi\"}]"));
-    as_jw_put_i64(&w, d->profile.max_tokens, 1);
-    if (with_logprobs) {
-        as_jw_put_bool(&w, "logprobs", true);
-        as_jw_put_i64(&w, "top_logprobs", 2);
-    }
+    as_code c = ht_chat_build(d, &job, &w, err);
     as_jw_end_object(&w);
-    const as_code c = ask_json(d, "/v1/chat/completions", &b, a, scratch, err);
+    if (c == AS_OK)
+        c = ask_json(d, job.path, &b, a, scratch, err);
     as_buf_release(&b);
     return c;
 }
@@ -109,23 +114,118 @@ static as_code probe_refused(const ht_driver *d, const ht_answer *a, as_err *err
     return AS_OK;
 }
 
+/* What a server may refuse by name, and an answer does not depend on being sent. */
+typedef enum field { SEED, TOP_K, MIN_P, THINK, LOGPROBS, N_FIELDS } field;
+static const char *const field_names[N_FIELDS] = {"seed", "top_k", "min_p", "thinking", "logprobs"};
+
+static bool has_field(const ht_profile *p, field f)
+{
+    const bool has[N_FIELDS] = {p->has_seed, p->has_top_k, p->has_min_p, p->think != HT_THINK_NONE,
+                                p->has_logprobs};
+    return has[f];
+}
+
+static void drop_field(ht_profile *p, field f)
+{
+    switch (f) {
+    case SEED:
+        p->has_seed = false;
+        break;
+    case TOP_K:
+        p->has_top_k = false;
+        break;
+    case MIN_P:
+        p->has_min_p = false;
+        break;
+    case THINK:
+        p->think = HT_THINK_NONE;
+        break;
+    default:
+        p->has_logprobs = false;
+        break;
+    }
+}
+
+static bool is_refused(const ht_answer *a)
+{
+    return a->status >= 400 &&
+           (a->error.kind == AS_ERROR_REQUEST || a->error.kind == AS_ERROR_UNSUPPORTED);
+}
+
+/* Which of the profile's fields the server refuses, one call each; d->profile loses them. */
+static as_code find_refused(ht_driver *d, bool *has_logprobs, as_arena *scratch, as_err *err)
+{
+    const ht_profile all = d->profile;
+    ht_profile kept = all;
+    as_code c = AS_OK;
+    for (field f = 0; c == AS_OK && f < N_FIELDS; f++) {
+        ht_answer a;
+        if (!has_field(&all, f))
+            continue;
+        d->profile = all; /* this one alone */
+        for (field other = 0; other < N_FIELDS; other++)
+            if (other != f)
+                drop_field(&d->profile, other);
+        c = probe_chat(d, f == LOGPROBS, &a, scratch, err);
+        if (c != AS_OK)
+            break;
+        if (is_refused(&a)) {
+            drop_field(&kept, f);
+            as_log_line(d->log, AS_LOG_WARN, "%s: the server refuses \"%s\", it is left out: %s",
+                        d->dialect->driver->scheme, field_names[f], a.error.message);
+        }
+        *has_logprobs = *has_logprobs || (f == LOGPROBS && has_entries(a.json));
+        as_json_free(a.json);
+    }
+    d->profile = kept;
+    return c;
+}
+
+/* Newer models of OpenAI's refuse "max_tokens". */
+static as_code probe_plain(ht_driver *d, ht_answer *a, as_arena *scratch, as_err *err)
+{
+    const ht_profile all = d->profile;
+    as_code c = AS_OK;
+    for (field f = 0; f < N_FIELDS; f++)
+        drop_field(&d->profile, f);
+    c = probe_chat(d, false, a, scratch, err);
+    d->profile = all;
+    if (c != AS_OK || !is_refused(a) || strcmp(all.max_tokens, "max_tokens") != 0 ||
+        strstr(a->error.message, "max_completion_tokens") == NULL)
+        return c;
+    as_json_free(a->json);
+    d->profile.max_tokens = "max_completion_tokens";
+    return probe_plain(d, a, scratch, err);
+}
+
+static as_code probe_fields(ht_driver *d, as_arena *scratch, as_err *err)
+{
+    ht_answer a;
+    const bool wants_logprobs = d->profile.has_logprobs;
+    AS_TRY(probe_chat(d, wants_logprobs, &a, scratch, err));
+    bool has_logprobs = wants_logprobs && has_entries(a.json);
+    as_json_free(a.json);
+    if (is_refused(&a))
+        AS_TRY(find_refused(d, &has_logprobs, scratch, err));
+    d->caps &= has_logprobs ? ~0u : ~(unsigned)BE_CAN_LOGPROBS;
+    d->caps &= d->profile.has_seed ? ~0u : ~(unsigned)BE_CAN_SEED;
+    d->caps &= d->profile.think != HT_THINK_NONE ? ~0u : ~(unsigned)BE_CAN_THINK;
+    return AS_OK;
+}
+
 static as_code probe_calls(ht_driver *d, as_arena *scratch, as_err *err)
 {
     ht_answer a;
-    AS_TRY(probe_chat(d, false, &a, scratch, err));
+    AS_TRY(probe_plain(d, &a, scratch, err));
     const bool chats = as_json_count(as_json_get(a.json, "choices")) != 0;
     as_json_free(a.json);
-    if (!chats) {
+    if (chats) {
+        AS_TRY(probe_fields(d, scratch, err));
+    } else {
         AS_TRY(probe_refused(d, &a, err));
         as_log_line(d->log, AS_LOG_WARN, "%s: chat is refused: %s", d->dialect->driver->scheme,
                     a.status >= 400 ? a.error.message : "a reply without choices");
-        d->caps &= ~(unsigned)BE_CAN_CHAT;
-    }
-    d->caps &= ~(unsigned)BE_CAN_LOGPROBS;
-    if (chats && d->profile.has_logprobs) {
-        AS_TRY(probe_chat(d, true, &a, scratch, err));
-        d->caps |= has_entries(a.json) ? (unsigned)BE_CAN_LOGPROBS : 0;
-        as_json_free(a.json);
+        d->caps &= ~((unsigned)BE_CAN_CHAT | BE_CAN_LOGPROBS);
     }
     AS_TRY(probe_text(d, &a, scratch, err));
     const bool completes = as_json_count(as_json_get(a.json, "choices")) != 0;

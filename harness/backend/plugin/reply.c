@@ -23,6 +23,7 @@ _Static_assert((int)ASSAY_ERROR_UNSUPPORTED == (int)AS_ERROR_UNSUPPORTED &&
                    (int)ASSAY_ERROR_MISSING == (int)AS_ERROR_MISSING,
                "error");
 _Static_assert((int)ASSAY_DROPPED_TOP_P == (int)AS_DROPPED_TOP_P &&
+                   (int)ASSAY_DROPPED_TEMPERATURE == (int)AS_DROPPED_TEMPERATURE &&
                    (int)ASSAY_DROPPED_MEDIA == (int)AS_DROPPED_MEDIA &&
                    (int)ASSAY_DROPPED_LOGPROBS == (int)AS_DROPPED_LOGPROBS,
                "dropped");
