@@ -199,18 +199,12 @@ static as_code import_row(const as_json *value, const char *path, as_str *split,
     if (id.p == NULL || split->p == NULL)
         return as_nomem(err);
     as_jw_begin_object(out);
-    as_jw_key(out, "id");
-    as_jw_str(out, id);
-    as_jw_key(out, "year");
-    as_jw_i64(out, p.year);
-    as_jw_key(out, "part");
-    as_jw_str(out, p.part);
-    as_jw_key(out, "number");
-    as_jw_i64(out, p.number);
-    as_jw_key(out, "problem");
-    as_jw_str(out, problem);
-    as_jw_key(out, "answer");
-    as_jw_i64(out, answer);
+    as_jw_put_str(out, "id", id);
+    as_jw_put_i64(out, "year", p.year);
+    as_jw_put_str(out, "part", p.part);
+    as_jw_put_i64(out, "number", p.number);
+    as_jw_put_str(out, "problem", problem);
+    as_jw_put_i64(out, "answer", answer);
     as_jw_end_object(out);
     return AS_OK;
 }

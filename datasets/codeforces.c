@@ -16,12 +16,6 @@ static as_code find_split(const char *path, as_str *out, int64_t *n_rows, as_are
     return AS_OK;
 }
 
-static void put(as_jw *w, const char *key, as_str value)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, value);
-}
-
 static as_str optional(const as_json *row, const char *key)
 {
     as_str s = AS_STR("");
@@ -49,8 +43,7 @@ static as_code put_limit(as_jw *w, const as_json *row, const char *key, int64_t 
 {
     int64_t v = 0;
     AS_TRY(as_json_need_i64(row, key, 1, max, &v, err));
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
+    as_jw_put_i64(w, key, v);
     return AS_OK;
 }
 
@@ -72,8 +65,8 @@ static as_code import_contest(const as_json *row, as_str id, as_jw *out, as_err 
     if (n == 0)
         return as_fail(err, AS_RANGE, "\"standings\" holds nobody");
     as_jw_begin_object(out);
-    put(out, "id", id);
-    put(out, "name", optional(row, "name"));
+    as_jw_put_str(out, "id", id);
+    as_jw_put_str(out, "name", optional(row, "name"));
     as_jw_key(out, "standings");
     as_jw_node(out, standings);
     as_jw_end_object(out);
@@ -95,16 +88,16 @@ static as_code import_problem(const as_json *row, as_str id, as_jw *out, as_err 
         return as_fail(err, AS_RANGE, "\"rule\": \"%.*s\": want tokens, lines, float or exact",
                        AS_ARG(rule));
     as_jw_begin_object(out);
-    put(out, "id", id);
-    put(out, "contest", contest);
-    put(out, "index", optional(row, "index"));
-    put(out, "title", optional(row, "title"));
-    put(out, "question", question);
+    as_jw_put_str(out, "id", id);
+    as_jw_put_str(out, "contest", contest);
+    as_jw_put_str(out, "index", optional(row, "index"));
+    as_jw_put_str(out, "title", optional(row, "title"));
+    as_jw_put_str(out, "question", question);
     AS_TRY(put_number(out, row, "points", err));
     AS_TRY(put_number(out, row, "rating", err));
     AS_TRY(put_limit(out, row, "time_limit_ms", 60000, err));
     AS_TRY(put_limit(out, row, "memory_mb", 4096, err));
-    put(out, "rule", rule);
+    as_jw_put_str(out, "rule", rule);
     AS_TRY(put_number(out, row, "tolerance", err));
     as_jw_end_object(out);
     return AS_OK;

@@ -15,11 +15,7 @@ as_code ds_manifest_read(ds_info *out, const char *dir, as_arena *keep, as_err *
 /* Also computes info->sha256. */
 as_code ds_manifest_write(ds_info *info, const char *dir, as_err *err);
 
-/* ROOT/NAME/FILE of a split, read whole and checked against bytes and hash. */
-as_code ds_split_read(as_buf *out, const char *dir, const ds_split *split, as_err *err);
-
-/* The same checks, in pieces; *rows counts its lines, NULL: not wanted. */
-as_code ds_split_scan(const char *dir, const ds_split *split, int64_t *rows, as_err *err);
+/* ROOT/NAME/FILE of a split against its bytes and hash, read in pieces. */
 as_code ds_split_check(const char *dir, const ds_split *split, as_err *err);
 
 #endif

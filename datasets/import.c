@@ -83,14 +83,10 @@ as_code ds_row_id(as_str *out, as_str json, as_arena *keep, as_err *err)
 as_code ds_job_remember(ds_job *job, ds_out_split *s, as_str id, size_t bytes, int64_t row_idx,
                         as_err *err)
 {
-    if (s->n == s->cap) {
-        const size_t cap = s->cap != 0 ? s->cap * 2 : 256;
-        ds_in_row *rows = realloc(s->rows, cap * sizeof *rows);
-        if (rows == NULL)
-            return as_nomem(err);
-        s->rows = rows;
-        s->cap = cap;
-    }
+    ds_in_row *rows = as_grow(s->rows, s->n, &s->cap, sizeof *rows);
+    if (rows == NULL)
+        return as_nomem(err);
+    s->rows = rows;
     ds_in_row row = {
         .where = ds_job_where(job), .row_idx = row_idx, .at = s->bytes, .bytes = bytes, .id = id};
     s->rows[s->n++] = row;

@@ -113,12 +113,6 @@ static as_code read_function(as_buf *out, const as_json *row, as_err *err)
     return c == AS_OK ? AS_OK : as_nomem(err);
 }
 
-static void put(as_jw *w, const char *key, as_str value)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, value);
-}
-
 static as_code import_row(const as_json *value, const char *path, as_str *split, as_jw *out,
                           as_arena *scratch, as_err *err)
 {
@@ -137,16 +131,16 @@ static as_code import_row(const as_json *value, const char *path, as_str *split,
     const as_code c = read_function(&fn, value, err);
     const as_str title = optional(value, "question_title");
     as_jw_begin_object(out);
-    put(out, "id", id);
-    put(out, "title", title);
-    put(out, "question", question);
-    put(out, "platform", optional(value, "platform"));
-    put(out, "contest", optional(value, "contest_id"));
-    put(out, "date", date);
-    put(out, "starter", optional(value, "starter_code"));
-    put(out, "difficulty", difficulty);
-    put(out, "fn", as_buf_str(&fn));
-    put(out, "errata", as_str_of(find_erratum(id, title)));
+    as_jw_put_str(out, "id", id);
+    as_jw_put_str(out, "title", title);
+    as_jw_put_str(out, "question", question);
+    as_jw_put_str(out, "platform", optional(value, "platform"));
+    as_jw_put_str(out, "contest", optional(value, "contest_id"));
+    as_jw_put_str(out, "date", date);
+    as_jw_put_str(out, "starter", optional(value, "starter_code"));
+    as_jw_put_str(out, "difficulty", difficulty);
+    as_jw_put_str(out, "fn", as_buf_str(&fn));
+    as_jw_put_str(out, "errata", as_str_of(find_erratum(id, title)));
     as_jw_end_object(out);
     as_buf_release(&fn);
     return c;

@@ -83,7 +83,8 @@ as_code ds_find(const char *root, const char *name, ds_info *out, as_arena *keep
     return c;
 }
 
-as_code ds_split_read(as_buf *out, const char *dir, const ds_split *split, as_err *err)
+/* ROOT/NAME/FILE of a split, read whole and checked against bytes and hash. */
+static as_code ds_split_read(as_buf *out, const char *dir, const ds_split *split, as_err *err)
 {
     as_arena scratch;
     as_arena_init(&scratch, 0);
@@ -107,7 +108,7 @@ as_code ds_split_read(as_buf *out, const char *dir, const ds_split *split, as_er
     return c;
 }
 
-as_code ds_split_scan(const char *dir, const ds_split *split, int64_t *rows, as_err *err)
+static as_code ds_split_scan(const char *dir, const ds_split *split, int64_t *rows, as_err *err)
 {
     enum { PIECE = 1 << 20 };
     as_arena scratch;

@@ -121,16 +121,11 @@ static void write_split(as_jw *w, const ds_split *s)
     char hex[AS_SHA256_HEX];
     as_sha256_hex(hex, &s->sha256);
     as_jw_begin_object(w);
-    as_jw_key(w, "split");
-    as_jw_str(w, s->name);
-    as_jw_key(w, "file");
-    as_jw_str(w, s->file);
-    as_jw_key(w, "rows");
-    as_jw_i64(w, s->rows);
-    as_jw_key(w, "bytes");
-    as_jw_i64(w, s->bytes);
-    as_jw_key(w, "sha256");
-    as_jw_z(w, hex);
+    as_jw_put_str(w, "split", s->name);
+    as_jw_put_str(w, "file", s->file);
+    as_jw_put_i64(w, "rows", s->rows);
+    as_jw_put_i64(w, "bytes", s->bytes);
+    as_jw_put_z(w, "sha256", hex);
     as_jw_end_object(w);
 }
 
@@ -149,10 +144,8 @@ as_code ds_manifest_write(ds_info *info, const char *dir, as_err *err)
         {"name", info->name},     {"licence", info->licence},         {"revision", info->revision},
         {"source", info->source}, {"imported_at", info->imported_at},
     };
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        as_jw_key(&w, texts[i].key);
-        as_jw_str(&w, texts[i].text);
-    }
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        as_jw_put_str(&w, texts[i].key, texts[i].text);
     as_jw_key(&w, "splits");
     as_jw_begin_array(&w);
     for (int i = 0; i < info->n_splits; i++)

@@ -87,12 +87,6 @@ static as_code find_split(as_str *out, const char *path, as_str cot, as_err *err
     return AS_OK;
 }
 
-static void put(as_jw *w, const char *key, as_str s)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, s);
-}
-
 static as_code import_row(const as_json *value, const char *path, as_str *split, as_jw *out,
                           as_arena *scratch, as_err *err)
 {
@@ -114,19 +108,18 @@ static as_code import_row(const as_json *value, const char *path, as_str *split,
     AS_TRY(find_split(split, path, cot, err));
     const char letter = (char)('A' + answer);
     as_jw_begin_object(out);
-    put(out, "id", id);
-    put(out, "category", category);
-    put(out, "src", optional(value, "src"));
-    put(out, "question", question);
+    as_jw_put_str(out, "id", id);
+    as_jw_put_str(out, "category", category);
+    as_jw_put_str(out, "src", optional(value, "src"));
+    as_jw_put_str(out, "question", question);
     as_jw_key(out, "options");
     as_jw_begin_array(out);
     for (int i = 0; i < options.n; i++)
         as_jw_str(out, options.text[i]);
     as_jw_end_array(out);
-    put(out, "answer", (as_str){&letter, 1});
-    as_jw_key(out, "answer_index");
-    as_jw_i64(out, answer_index);
-    put(out, "cot_content", cot);
+    as_jw_put_str(out, "answer", (as_str){&letter, 1});
+    as_jw_put_i64(out, "answer_index", answer_index);
+    as_jw_put_str(out, "cot_content", cot);
     as_jw_end_object(out);
     return AS_OK;
 }

@@ -135,8 +135,6 @@ typedef enum g4_value_type {
     G4_VALUE_F64,
 } g4_value_type;
 
-const char *g4_value_type_name(g4_value_type type); /* "u32", "string", … */
-
 /* A scalar is an array of one: type is then the element's, n is 1. Arrays of arrays keep
  * type G4_VALUE_ARRAY and can only be skipped. */
 typedef struct g4_value {

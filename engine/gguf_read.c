@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "engine/gguf_impl.h"
 #include "engine/show.h"
 
@@ -208,23 +209,6 @@ static as_code read_value(cursor *c, g4_value *out, as_err *err)
     return AS_OK;
 }
 
-/* Room for one more entry: doubles, so that memory follows what was really read. */
-static bool grow(void **p, size_t n, size_t *cap, size_t size)
-{
-    if (n < *cap)
-        return true;
-    const size_t want = *cap == 0 ? 64 : *cap * 2;
-    size_t bytes = 0;
-    if (!as_mul_size(want, size, &bytes))
-        return false;
-    void *grown = realloc(*p, bytes);
-    if (grown == NULL)
-        return false;
-    *p = grown;
-    *cap = want;
-    return true;
-}
-
 as_code gguf_nomem(const char *path, as_err *err)
 {
     return as_fail(err, AS_NOMEM, "%s: not enough memory for the file's tables", path);
@@ -257,8 +241,8 @@ static as_code read_values(cursor *c, uint64_t n, gguf_values *out, as_err *err)
     for (uint64_t i = 0; i < n; i++) {
         g4_value v;
         AS_TRY(read_value(c, &v, err));
-        void *p = out->v;
-        if (!grow(&p, out->n, &out->cap, sizeof *out->v))
+        void *p = as_grow(out->v, out->n, &out->cap, sizeof *out->v);
+        if (p == NULL)
             return gguf_nomem(c->path, err);
         out->v = p;
         out->v[out->n++] = v;
@@ -389,8 +373,8 @@ static as_code read_tensors(g4_gguf *f, cursor *c, uint64_t n, size_t alignment,
     const size_t first = f->n_tensors;
     as_code code = AS_OK;
     for (size_t i = 0; code == AS_OK && i < n; i++) {
-        void *p = f->tensors;
-        if (!grow(&p, f->n_tensors, &f->tensors_cap, sizeof *f->tensors)) {
+        void *p = as_grow(f->tensors, f->n_tensors, &f->tensors_cap, sizeof *f->tensors);
+        if (p == NULL) {
             code = gguf_nomem(c->path, err);
             break;
         }

@@ -24,7 +24,8 @@ size_t gguf_value_type_bytes(uint32_t type)
     return type < N_VALUE_TYPES ? value_types[type].bytes : 0;
 }
 
-const char *g4_value_type_name(g4_value_type type)
+/* "u32", "string", … */
+static const char *g4_value_type_name(g4_value_type type)
 {
     return (uint32_t)type < N_VALUE_TYPES ? value_types[type].name : "unknown";
 }

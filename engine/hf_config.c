@@ -391,10 +391,9 @@ static as_code read_ids(const char *name, const as_json *node, const char *key, 
     const bool is_list = as_json_type(node) == AS_JSON_ARRAY;
     for (const as_json *x = is_list ? as_json_first(node) : node; x != NULL && *n < max;
          x = is_list ? as_json_next(x) : NULL) {
-        int64_t id = 0;
-        if (!as_json_i64(x, &id) || id < 0 || id > INT32_MAX)
+        if (!as_json_id(x, &ids[*n]))
             return as_fail(err, AS_PARSE, "%s: \"%s\" must be an id or a list of ids", name, key);
-        ids[(*n)++] = (int32_t)id;
+        ++*n;
     }
     return AS_OK;
 }

@@ -30,20 +30,6 @@ typedef struct reader {
     bool has_vocab, has_merges;
 } reader;
 
-static bool grow(void **p, size_t n, size_t *cap, size_t size)
-{
-    if (n < *cap)
-        return true;
-    const size_t want = *cap == 0 ? 256 : *cap * 2;
-    size_t bytes = 0;
-    void *grown = as_mul_size(want, size, &bytes) ? realloc(*p, bytes) : NULL;
-    if (grown == NULL)
-        return false;
-    *p = grown;
-    *cap = want;
-    return true;
-}
-
 static as_code nomem(const char *name, as_err *err)
 {
     return as_fail(err, AS_NOMEM, "%s: not enough memory for the vocabulary", name);
@@ -55,8 +41,8 @@ static as_code add_piece(reader *r, as_str text, uint64_t id, uint8_t type, as_e
 {
     if (id >= MAX_PIECES)
         return g4_jscan_fail(&r->j, "an id is beyond 16,777,215", err);
-    void *p = r->pieces;
-    if (!grow(&p, r->n_pieces, &r->pieces_cap, sizeof *r->pieces))
+    void *p = as_grow(r->pieces, r->n_pieces, &r->pieces_cap, sizeof *r->pieces);
+    if (p == NULL)
         return nomem(r->j.name, err);
     r->pieces = p;
     r->pieces[r->n_pieces++] = (numbered){text, (uint32_t)id, type};
@@ -179,8 +165,10 @@ static as_code read_merges(reader *r, as_err *err)
         AS_TRY(g4_jscan_more(j, &more, err));
         if (!more)
             return AS_OK;
-        void *p = r->merges;
-        if (r->n_merges == MAX_MERGES || !grow(&p, r->n_merges, &r->merges_cap, sizeof *r->merges))
+        void *p = r->n_merges < MAX_MERGES
+                      ? as_grow(r->merges, r->n_merges, &r->merges_cap, sizeof *r->merges)
+                      : NULL;
+        if (p == NULL)
             return nomem(j->name, err);
         r->merges = p;
         AS_TRY(read_merge(r, &r->merges[r->n_merges], err));

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/utf8.h"
 #include "engine/show.h"
 
 void g4_jscan_init(g4_jscan *s, const char *name, as_str text, as_arena *keep)
@@ -80,51 +81,11 @@ as_code g4_jscan_key(g4_jscan *s, as_str *out, as_err *err)
 
 /* ---- strings --------------------------------------------------------------------------------- */
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 /* The four digits behind \u at p; -1 if they are not. */
 static int32_t hex4(const char *p, const char *end)
 {
-    if (end - p < 4)
-        return -1;
-    int32_t v = 0;
-    for (int i = 0; i < 4; i++) {
-        const int d = hex_digit(p[i]);
-        if (d < 0)
-            return -1;
-        v = v * 16 + d;
-    }
-    return v;
-}
-
-static size_t put_utf8(char *to, uint32_t code)
-{
-    if (code < 0x80) {
-        to[0] = (char)code;
-        return 1;
-    }
-    if (code < 0x800) {
-        to[0] = (char)(0xC0 | code >> 6);
-        to[1] = (char)(0x80 | (code & 0x3F));
-        return 2;
-    }
-    if (code < 0x10000) {
-        to[0] = (char)(0xE0 | code >> 12);
-        to[1] = (char)(0x80 | (code >> 6 & 0x3F));
-        to[2] = (char)(0x80 | (code & 0x3F));
-        return 3;
-    }
-    to[0] = (char)(0xF0 | code >> 18);
-    to[1] = (char)(0x80 | (code >> 12 & 0x3F));
-    to[2] = (char)(0x80 | (code >> 6 & 0x3F));
-    to[3] = (char)(0x80 | (code & 0x3F));
-    return 4;
+    uint64_t v = 0;
+    return end - p >= 4 && as_parse_hex((as_str){p, 4}, &v) ? (int32_t)v : -1;
 }
 
 /* \uXXXX at *p (behind the u), the second half of a pair included; a lone half is U+FFFD. */
@@ -166,7 +127,7 @@ static bool unescape(char *to, as_str raw, size_t *n)
             uint32_t code = 0;
             if (!take_unicode(&p, end, &code))
                 return false;
-            *n += put_utf8(to + *n, code);
+            *n += as_utf8_encode(code, to + *n);
             continue;
         }
         const char *hit = memchr(names, name, sizeof names - 1);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 
 static int compare_pieces(const void *a, const void *b)
 {
@@ -120,15 +121,10 @@ static as_code collect_places(finder *f, as_err *err)
         const size_t hit = match(f->m, rest, f->with_control, 0, f->is_length);
         if (hit == 0)
             continue;
-        if (f->n_places == f->places_cap) {
-            const size_t cap = f->places_cap == 0 ? 64 : f->places_cap * 2;
-            place *grown =
-                cap <= SIZE_MAX / sizeof *grown ? realloc(f->places, cap * sizeof *grown) : NULL;
-            if (grown == NULL)
-                return as_nomem(err);
-            f->places = grown;
-            f->places_cap = cap;
-        }
+        place *places = as_grow(f->places, f->n_places, &f->places_cap, sizeof *places);
+        if (places == NULL)
+            return as_nomem(err);
+        f->places = places;
         f->places[f->n_places++] = (place){at, f->m->pieces[hit - 1].text.n};
     }
     return AS_OK;

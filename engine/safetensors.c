@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/io.h"
 #include "engine/jscan.h"
 #include "engine/map.h"
@@ -165,25 +166,10 @@ static as_code check_entry(const char *path, const entry *e, const uint8_t *data
     return AS_OK;
 }
 
-/* Room for one more; doubles, so that memory follows what was really read. */
-static bool grow(void **p, size_t n, size_t *cap, size_t size)
-{
-    if (n < *cap)
-        return true;
-    const size_t want = *cap == 0 ? 16 : *cap * 2;
-    size_t bytes = 0;
-    void *grown = as_mul_size(want, size, &bytes) ? realloc(*p, bytes) : NULL;
-    if (grown == NULL)
-        return false;
-    *p = grown;
-    *cap = want;
-    return true;
-}
-
 static as_code add_tensor(g4_safetensors *s, const g4_st_tensor *t, as_err *err)
 {
-    void *p = s->tensors;
-    if (!grow(&p, s->n_tensors, &s->tensors_cap, sizeof *s->tensors))
+    void *p = as_grow(s->tensors, s->n_tensors, &s->tensors_cap, sizeof *s->tensors);
+    if (p == NULL)
         return nomem(s->parts[t->part].path, err);
     s->tensors = p;
     s->tensors[s->n_tensors++] = *t;
@@ -266,9 +252,10 @@ static as_code read_part(g4_safetensors *s, as_err *err)
 
 static as_code add_part(g4_safetensors *s, const char *path, const as_str *bytes, as_err *err)
 {
-    void *p = s->parts;
     const as_str copy = as_arena_str(&s->keep, as_str_of(path));
-    if (copy.p == NULL || !grow(&p, s->n_parts, &s->parts_cap, sizeof *s->parts))
+    void *p =
+        copy.p != NULL ? as_grow(s->parts, s->n_parts, &s->parts_cap, sizeof *s->parts) : NULL;
+    if (p == NULL)
         return nomem(path, err);
     s->parts = p;
     st_part part = {.path = copy.p, .is_mapped = bytes == NULL};
@@ -377,8 +364,8 @@ static as_code read_weight_map(g4_safetensors *s, g4_jscan *j, const char *folde
         AS_TRY(g4_jscan_more(j, &more, err));
         if (!more)
             return AS_OK;
-        void *p = *places;
-        if (!grow(&p, *n, &cap, sizeof **places))
+        void *p = as_grow(*places, *n, &cap, sizeof **places);
+        if (p == NULL)
             return nomem(j->name, err);
         *places = p;
         place *at = &(*places)[*n];

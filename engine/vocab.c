@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/hash.h"
 #include "engine/show.h"
 #include "engine/vocab_impl.h"
@@ -116,14 +117,10 @@ static as_code add_symbol(g4_vocab *v, const g4_vocab_source *s, as_str text, in
 {
     if (v->n_symbols >= v->n_texts / 2 && !grow_texts(v))
         return nomem(s, err);
-    if (v->n_symbols == v->symbols_cap) {
-        const size_t cap = v->symbols_cap * 2;
-        as_str *grown = realloc(v->symbols, cap * sizeof *grown);
-        if (grown == NULL)
-            return nomem(s, err);
-        v->symbols = grown;
-        v->symbols_cap = cap;
-    }
+    as_str *symbols = as_grow(v->symbols, v->n_symbols, &v->symbols_cap, sizeof *symbols);
+    if (symbols == NULL)
+        return nomem(s, err);
+    v->symbols = symbols;
     const int32_t symbol = (int32_t)v->n_symbols; /* below MAX_PIECES + 2 * MAX_MERGES */
     v->symbols[v->n_symbols++] = text;
     *out = symbol;

@@ -13,18 +13,6 @@ static void put_known(as_jw *w, const char *key, int64_t v)
         as_jw_i64(w, v);
 }
 
-static void put_text(as_jw *w, const char *key, as_str v)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, v);
-}
-
-static void put_f64(as_jw *w, const char *key, double v)
-{
-    as_jw_key(w, key);
-    as_jw_f64(w, v);
-}
-
 static void put_metrics(as_jw *w, const as_metric *metrics, int n)
 {
     for (int i = 0; i < n; i++) {
@@ -50,7 +38,7 @@ static void put_groups(as_jw *w, const as_summary *s)
         as_jw_key_str(w, s->groups[g].name);
         as_jw_begin_object(w);
         put_known(w, "n", s->groups[g].n);
-        put_f64(w, "score", s->groups[g].score);
+        as_jw_put_f64(w, "score", s->groups[g].score);
         put_metrics(w, s->groups[g].metrics, s->groups[g].n_metrics);
         as_jw_end_object(w);
     }
@@ -66,14 +54,14 @@ static void put_task(as_jw *w, const db_task_row *t)
         s.score = s.se = s.lo = s.hi = (double)NAN;
     }
     as_jw_begin_object(w);
-    put_text(w, "suite", t->suite);
-    put_text(w, "protocol", t->protocol);
+    as_jw_put_str(w, "suite", t->suite);
+    as_jw_put_str(w, "protocol", t->protocol);
     put_known(w, "n", s.n);
     put_known(w, "n_items", s.n_items);
     put_known(w, "n_planned", t->n_planned);
     put_known(w, "repeats", t->repeats);
-    put_f64(w, "score", s.score);
-    put_f64(w, "stderr", s.se);
+    as_jw_put_f64(w, "score", s.score);
+    as_jw_put_f64(w, "stderr", s.se);
     as_jw_key(w, "interval");
     as_jw_begin_array(w);
     as_jw_f64(w, s.lo);
@@ -85,11 +73,11 @@ static void put_task(as_jw *w, const db_task_row *t)
     as_jw_begin_object(w);
     put_metrics(w, s.metrics, s.n_metrics);
     as_jw_end_object(w);
-    put_text(w, "scorer", t->scorer);
+    as_jw_put_str(w, "scorer", t->scorer);
     put_known(w, "scorer_version", t->scorer_version);
-    put_text(w, "dataset", t->dataset);
-    put_text(w, "dataset_revision", t->dataset_revision);
-    put_text(w, "dataset_sha256", t->dataset_sha256);
+    as_jw_put_str(w, "dataset", t->dataset);
+    as_jw_put_str(w, "dataset_revision", t->dataset_revision);
+    as_jw_put_str(w, "dataset_sha256", t->dataset_sha256);
     as_jw_end_object(w);
 }
 
@@ -97,9 +85,9 @@ static void put_quantiles(as_jw *w, const char *key, const db_quantiles *q)
 {
     as_jw_key(w, key);
     as_jw_begin_object(w);
-    put_f64(w, "p50", q->p50);
-    put_f64(w, "p95", q->p95);
-    put_f64(w, "p99", q->p99);
+    as_jw_put_f64(w, "p50", q->p50);
+    as_jw_put_f64(w, "p95", q->p95);
+    as_jw_put_f64(w, "p99", q->p99);
     as_jw_end_object(w);
 }
 
@@ -122,14 +110,14 @@ static void put_latency(as_jw *w, const db_run_row *run)
     put_quantiles(w, "itl", &l->itl);
     put_known(w, "itl_gaps", l->n_gaps);
     put_quantiles(w, "total", &l->total);
-    put_f64(w, "requests_per_second", l->requests_per_s);
-    put_f64(w, "client_tokens_per_second", l->client_tokens_per_s);
-    put_f64(w, "request_tokens_per_second", l->request_tokens_per_s);
-    put_f64(w, "server_tokens_per_second", l->server_tokens_per_s);
-    put_f64(w, "server_prompt_tokens_per_second", l->server_prompt_tokens_per_s);
-    put_f64(w, "client_cpu_share", l->client_cpu_share);
-    put_f64(w, "queue_share", l->queue_share);
-    put_f64(w, "client_busy_share", l->busy_share);
+    as_jw_put_f64(w, "requests_per_second", l->requests_per_s);
+    as_jw_put_f64(w, "client_tokens_per_second", l->client_tokens_per_s);
+    as_jw_put_f64(w, "request_tokens_per_second", l->request_tokens_per_s);
+    as_jw_put_f64(w, "server_tokens_per_second", l->server_tokens_per_s);
+    as_jw_put_f64(w, "server_prompt_tokens_per_second", l->server_prompt_tokens_per_s);
+    as_jw_put_f64(w, "client_cpu_share", l->client_cpu_share);
+    as_jw_put_f64(w, "queue_share", l->queue_share);
+    as_jw_put_f64(w, "client_busy_share", l->busy_share);
     as_jw_end_object(w);
 }
 
@@ -142,10 +130,10 @@ static void put_events(as_jw *w, const db_run_row *run)
         char time[AS_ISO_TIME];
         as_iso_time(time, e->at_ns);
         as_jw_begin_object(w);
-        put_text(w, "time", as_str_of(time));
-        put_text(w, "level", e->level);
-        put_text(w, "kind", e->kind);
-        put_text(w, "text", e->text);
+        as_jw_put_str(w, "time", as_str_of(time));
+        as_jw_put_str(w, "level", e->level);
+        as_jw_put_str(w, "kind", e->kind);
+        as_jw_put_str(w, "text", e->text);
         put_known(w, "times", e->n);
         as_jw_end_object(w);
     }
@@ -156,21 +144,21 @@ static void put_run(as_jw *w, const db_run_row *run, as_str db_path)
 {
     as_jw_begin_object(w);
     put_known(w, "run", run->id);
-    put_text(w, "uuid", run->uuid);
-    put_text(w, "db", db_path);
-    put_text(w, "status", run->status);
-    put_text(w, "created", run->created);
+    as_jw_put_str(w, "uuid", run->uuid);
+    as_jw_put_str(w, "db", db_path);
+    as_jw_put_str(w, "status", run->status);
+    as_jw_put_str(w, "created", run->created);
     as_jw_key(w, "finished");
     if (run->finished.n != 0)
         as_jw_str(w, run->finished);
     else
         as_jw_null(w);
-    put_text(w, "model", run->model_name);
-    put_text(w, "model_spec", run->model_spec);
-    put_text(w, "model_sha256", run->model_sha256);
-    put_text(w, "template_sha256", run->template_sha256);
-    put_text(w, "quantization", run->quantization);
-    put_text(w, "config_sha256", run->config_sha256);
+    as_jw_put_str(w, "model", run->model_name);
+    as_jw_put_str(w, "model_spec", run->model_spec);
+    as_jw_put_str(w, "model_sha256", run->model_sha256);
+    as_jw_put_str(w, "template_sha256", run->template_sha256);
+    as_jw_put_str(w, "quantization", run->quantization);
+    as_jw_put_str(w, "config_sha256", run->config_sha256);
     as_jw_key(w, "suites");
     as_jw_begin_array(w);
     for (int i = 0; i < run->n_tasks; i++)
@@ -181,7 +169,7 @@ static void put_run(as_jw *w, const db_run_row *run, as_str db_path)
     put_known(w, "prompt", run->prompt_tokens);
     put_known(w, "completion", run->completion_tokens);
     as_jw_end_object(w);
-    put_f64(w, "seconds", run->wall_ns < 0 ? (double)NAN : (double)run->wall_ns / 1e9);
+    as_jw_put_f64(w, "seconds", run->wall_ns < 0 ? (double)NAN : (double)run->wall_ns / 1e9);
     put_known(w, "peak_bytes", run->peak_rss_bytes);
     put_known(w, "concurrency", run->concurrency);
     put_latency(w, run);

@@ -30,10 +30,8 @@ static void put_result(as_jw *w, const db_task_row *task, const as_result *r)
     put_text(w, "suite", task->suite);
     put_text(w, "prediction", r->score.prediction);
     put_text(w, "target", r->score.target);
-    as_jw_key(w, "score");
-    as_jw_f64(w, r->score.value);
-    as_jw_key(w, "anatomy");
-    as_jw_z(w, as_verdict_name(r->score.verdict));
+    as_jw_put_f64(w, "score", r->score.value);
+    as_jw_put_z(w, "anatomy", as_verdict_name(r->score.verdict));
     as_jw_key(w, "finish");
     if (r->finish == AS_FINISH_UNKNOWN)
         as_jw_null(w);

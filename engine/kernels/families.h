@@ -9,12 +9,6 @@ extern const k_ops k_ops_avx2;
 extern const k_ops k_ops_avx512;
 #endif
 
-/* Values u of 32 elements and their scales, as k_i8_format has it; the portable unpacking. sub is
- * the block of 32 within the format's block (0 for formats of 32). scale: [2], both used by halved
- * formats; *min is 0 without has_min. */
-void k_unpack32(const k_i8_format *f, const uint8_t *block, int sub, uint8_t u[32], float scale[2],
-                float *min);
-
 /* Shared by families that have no faster one. */
 void k_quantize_portable(const k_q8 *out, int r, const float *x);
 

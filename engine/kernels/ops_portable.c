@@ -161,8 +161,11 @@ static void unpack_k4(const uint8_t *block, const uint8_t *qs, const uint8_t *qh
     }
 }
 
-void k_unpack32(const k_i8_format *f, const uint8_t *block, int sub, uint8_t u[32], float scale[2],
-                float *min)
+/* Values u of 32 elements and their scales, as k_i8_format has it; the portable unpacking. sub is
+ * the block of 32 within the format's block (0 for formats of 32). scale: [2], both used by halved
+ * formats; *min is 0 without has_min. */
+static void k_unpack32(const k_i8_format *f, const uint8_t *block, int sub, uint8_t u[32],
+                       float scale[2], float *min)
 {
     *min = 0;
     scale[0] = scale[1] = k_f16_to_f32(k_load_u16(block));

@@ -320,7 +320,7 @@ static bool put_text(tp_run *r, const spec *f, tp_value v, as_buf *out)
     return put_padded(r, f, AS_STR(""), s, align, out);
 }
 
-bool tp_format_spec(tp_run *r, tp_value v, as_str text, as_buf *out)
+static bool tp_format_spec(tp_run *r, tp_value v, as_str text, as_buf *out)
 {
     spec f;
     int64_t i = 0;

@@ -293,7 +293,6 @@ tp_value tp_int(int64_t i);
 tp_value tp_float(double f);
 bool tp_text_of(tp_run *r, as_str bytes, tp_value *out);                 /* copies */
 bool tp_text_wrap(tp_run *r, as_str bytes, bool is_safe, tp_value *out); /* borrows */
-bool tp_text_printf(tp_run *r, tp_value *out, const char *fmt, ...) AS_PRINTF(3, 4);
 as_str tp_str(tp_value text);
 tp_value tp_const_text(const tp_text *t);
 bool tp_list_new(tp_run *r, tp_kind kind, size_t n, tp_list **out, tp_value *value);
@@ -439,7 +438,6 @@ bool tp_need_int(tp_run *r, tp_value v, const char *who, int64_t *out);
 /* format.c: % and str.format */
 bool tp_percent(tp_run *r, tp_value format, tp_value args, tp_value *out);
 bool tp_format(tp_run *r, tp_value format, const tp_args *args, tp_value *out);
-bool tp_format_spec(tp_run *r, tp_value v, as_str spec, as_buf *out);
 
 /* json.c */
 bool tp_from_json(tp_run *r, as_str text, tp_value *out);

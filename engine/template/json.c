@@ -40,11 +40,10 @@ static bool read_hex4(reader *j, uint32_t *code)
 {
     *code = 0;
     for (int i = 0; i < 4; i++, j->at++) {
-        const char c = j->at < j->s.n ? j->s.p[j->at] : '\0';
-        const char low = (char)(c | 0x20);
-        if ((c < '0' || c > '9') && (low < 'a' || low > 'f'))
+        const int d = j->at < j->s.n ? as_hex_digit(j->s.p[j->at]) : -1;
+        if (d < 0)
             return bad(j, "want four hex digits");
-        *code = *code << 4 | (uint32_t)(c <= '9' ? c - '0' : low - 'a' + 10);
+        *code = *code << 4 | (uint32_t)d;
     }
     return true;
 }

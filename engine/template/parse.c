@@ -202,7 +202,7 @@ static tp_node *fail_at_end(tp_parser *p, const char *const *ends)
 }
 
 /* Up to one of the end words, which stays the current token; without ends to the end. */
-tp_node *tp_parse_body(tp_parser *p, const char *const *ends)
+static tp_node *tp_parse_body(tp_parser *p, const char *const *ends)
 {
     tp_node *body = tp_node_new(p, TP_BLOCK, p->t->line);
     if (body == NULL || !tp_nest(p))

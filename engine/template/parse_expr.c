@@ -44,14 +44,6 @@ static tp_node *binary(tp_parser *p, tp_op op, tp_node *a, tp_node *b, int line)
 
 /* ---- string literals ------------------------------------------------------------------------- */
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    const char low = (char)(c | 0x20);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
-
 /* \xhh \uhhhh \Uhhhhhhhh: digits of the escape at s[i], or 0. */
 static size_t hex_digits(char kind)
 {
@@ -60,15 +52,10 @@ static size_t hex_digits(char kind)
 
 static bool read_hex(as_str s, size_t at, size_t n, uint32_t *code)
 {
-    if (s.n - at < n)
+    uint64_t v = 0;
+    if (s.n - at < n || !as_parse_hex(as_str_sub(s, at, at + n), &v))
         return false;
-    *code = 0;
-    for (size_t i = 0; i < n; i++) {
-        const int v = hex_value(s.p[at + i]);
-        if (v < 0)
-            return false;
-        *code = *code << 4 | (uint32_t)v;
-    }
+    *code = (uint32_t)v;
     return *code <= 0x10FFFF;
 }
 
@@ -167,7 +154,7 @@ static tp_node *parse_number(tp_parser *p)
     for (size_t i = base == 10 ? 0 : 2; i < n; i++) {
         if (v > ((uint64_t)INT64_MAX - 15) / (uint64_t)base && (base != 10 || v > UINT64_MAX / 16))
             return tp_syntax(p, line, "the integer %s has more than 64 bits", z);
-        v = v * (uint64_t)base + (uint64_t)hex_value(z[i]);
+        v = v * (uint64_t)base + (uint64_t)as_hex_digit(z[i]);
     }
     if (v > INT64_MAX)
         return tp_syntax(p, line, "the integer %s has more than 64 bits", z);
@@ -573,7 +560,7 @@ static tp_node *parse_filters_and_tests(tp_parser *p, tp_node *node)
 
 /* ---- operators ------------------------------------------------------------------------------- */
 
-tp_node *tp_parse_unary(tp_parser *p, bool with_filter)
+static tp_node *tp_parse_unary(tp_parser *p, bool with_filter)
 {
     const int line = p->t->line;
     tp_node *node;

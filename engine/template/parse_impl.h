@@ -72,11 +72,8 @@ tp_node *tp_parse_expression(tp_parser *p, bool with_cond);
 /* One expression, or several with commas as a tuple; end: a name that ends it, or NULL. */
 tp_node *tp_parse_tuple(tp_parser *p, bool with_cond, const char *end);
 tp_node *tp_parse_target(tp_parser *p, const char *end, bool with_namespace);
-tp_node *tp_parse_unary(tp_parser *p, bool with_filter);
 /* filter | filter … over what node gives; the first without its bar when is_inline. */
 tp_node *tp_parse_filters(tp_parser *p, tp_node *node, bool is_inline);
-
-tp_node *tp_parse_body(tp_parser *p, const char *const *ends);
 
 /* scope.c: fills `hidden` of every body, when the tree is complete. */
 bool tp_find_hidden(tp_parser *p, tp_node *root);

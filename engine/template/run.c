@@ -258,14 +258,10 @@ static void write_failure(as_jw *out, const tp_failure *f)
                             f->line);
     else
         (void)as_buf_printf(&sentence, "%s: %s", f->kind, f->message);
-    as_jw_key(out, "error");
-    as_jw_str(out, as_buf_str(&sentence));
-    as_jw_key(out, "kind");
-    as_jw_z(out, f->kind);
-    as_jw_key(out, "message");
-    as_jw_z(out, f->message);
-    as_jw_key(out, "line");
-    as_jw_i64(out, f->line);
+    as_jw_put_str(out, "error", as_buf_str(&sentence));
+    as_jw_put_z(out, "kind", f->kind);
+    as_jw_put_z(out, "message", f->message);
+    as_jw_put_i64(out, "line", f->line);
     as_buf_release(&sentence);
 }
 
@@ -277,28 +273,11 @@ as_code tp_render_request(const tp_template *t, as_str request_json, const tp_op
     tp_failure failure = {.line = 0};
     const as_code c = render(t, request_context, request_json, options, &text, &failure, NULL);
     as_jw_begin_object(out);
-    if (c == AS_OK) {
-        as_jw_key(out, "text");
-        as_jw_str(out, as_buf_str(&text));
-    } else {
+    if (c == AS_OK)
+        as_jw_put_str(out, "text", as_buf_str(&text));
+    else
         write_failure(out, &failure);
-    }
     as_jw_end_object(out);
     as_buf_release(&text);
     return as_buf_ok(out->out, err);
-}
-
-as_code tp_render_tree(const tp_template *t, const as_json *request, const tp_options *options,
-                       as_jw *out, as_err *err)
-{
-    as_buf json;
-    as_buf_init(&json, 0);
-    as_jw w;
-    as_jw_init(&w, &json);
-    as_jw_node(&w, request);
-    as_code c = as_buf_ok(&json, err);
-    if (c == AS_OK)
-        c = tp_render_request(t, as_buf_str(&json), options, out, err);
-    as_buf_release(&json);
-    return c;
 }

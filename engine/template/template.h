@@ -71,9 +71,6 @@ as_code tp_render_chat(const tp_template *t, as_str request_json, const tp_optio
  * "line"} when the request or the rendering fails. Fails itself only when out does. */
 as_code tp_render_request(const tp_template *t, as_str request_json, const tp_options *options,
                           as_jw *out, as_err *err);
-/* The same for a tree. Numbers that are whole print without a fraction: prefer the text. */
-as_code tp_render_tree(const tp_template *t, const as_json *request, const tp_options *options,
-                       as_jw *out, as_err *err);
 
 /* ---- models whose files carry no template ---------------------------------------------------- */
 

@@ -6,7 +6,6 @@
 #include "base/utf8.h"
 
 #include <math.h>
-#include <stdarg.h>
 #include <stdio.h>
 
 const tp_value tp_missing = {.kind = TP_MISSING};
@@ -51,16 +50,6 @@ bool tp_text_of(tp_run *r, as_str bytes, tp_value *out)
     if (copy.p == NULL)
         return tp_raise_nomem(r);
     return tp_text_wrap(r, copy, false, out);
-}
-
-bool tp_text_printf(tp_run *r, tp_value *out, const char *fmt, ...)
-{
-    char z[600];
-    va_list args;
-    va_start(args, fmt);
-    const int n = vsnprintf(z, sizeof z, fmt, args);
-    va_end(args);
-    return tp_text_of(r, (as_str){z, n < (int)sizeof z ? (size_t)n : sizeof z - 1}, out);
 }
 
 as_str tp_str(tp_value text)

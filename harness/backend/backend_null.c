@@ -327,14 +327,10 @@ static bool send_piece(null_backend *be, null_job *job)
 static as_code null_submit(be_backend *base, const as_request *rq, as_err *err)
 {
     null_backend *be = (null_backend *)base;
-    if (be->n_jobs == be->cap_jobs) {
-        const size_t cap = be->cap_jobs != 0 ? be->cap_jobs * 2 : 16;
-        null_job *jobs = realloc(be->jobs, cap * sizeof *jobs);
-        if (jobs == NULL)
-            return as_nomem(err);
-        be->jobs = jobs;
-        be->cap_jobs = cap;
-    }
+    null_job *jobs = as_grow(be->jobs, be->n_jobs, &be->cap_jobs, sizeof *jobs);
+    if (jobs == NULL)
+        return as_nomem(err);
+    be->jobs = jobs;
     const as_json *reply = reply_for(be, rq);
     as_rng rng = rng_for(be, rq, "jitter");
     const double wait_ms =
@@ -410,6 +406,20 @@ static as_code null_tokenize(be_backend *base, as_str text, bool is_prompt, int3
         (*ids)[(*n)++] = AS_TOY_BOS;
     for (size_t i = 0; i < text.n; i++)
         (*ids)[(*n)++] = (unsigned char)text.p[i];
+    return AS_OK;
+}
+
+static as_code null_detokenize(be_backend *base, const int32_t *ids, int n, as_str *text,
+                               as_arena *keep, as_err *err)
+{
+    (void)base;
+    char *all = as_new(keep, char, (size_t)n * 16 + 1);
+    if (all == NULL)
+        return as_nomem(err);
+    size_t at = 0;
+    for (int i = 0; i < n; i++)
+        at += (size_t)as_toy_piece(all + at, ids[i]);
+    *text = (as_str){all, at};
     return AS_OK;
 }
 
@@ -538,12 +548,7 @@ static as_code null_open(be_backend **out, const be_config *config, as_err *err)
     be->info = (be_info){
         .model_name = AS_STR("null"),
         .sha256 = as_str_of(be->sha),
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
+        BE_INFO_UNKNOWN,
         .json = AS_STR("{}"),
     };
     *out = &be->base;
@@ -563,5 +568,6 @@ const be_driver be_null = {
     .cancel = null_cancel,
     .cancel_one = null_cancel_one,
     .tokenize = null_tokenize,
+    .detokenize = null_detokenize,
     .render = null_render,
 };

@@ -82,14 +82,10 @@ static as_code grow_table(replay_backend *be, as_err *err)
 
 static as_code add_record(replay_backend *be, replay_record *r, as_err *err)
 {
-    if (be->n == be->cap) {
-        const size_t cap = be->cap != 0 ? be->cap * 2 : 1024;
-        replay_record *record = realloc(be->record, cap * sizeof *record);
-        if (record == NULL)
-            return as_nomem(err);
-        be->record = record;
-        be->cap = cap;
-    }
+    replay_record *record = as_grow(be->record, be->n, &be->cap, sizeof *record);
+    if (record == NULL)
+        return as_nomem(err);
+    be->record = record;
     if (be->n >= be->n_buckets)
         AS_TRY(grow_table(be, err));
     const size_t b = slot_of(be, r->item);
@@ -214,14 +210,11 @@ static void fill(const replay_record *rec, as_response *r)
 static as_code replay_submit(be_backend *base, const as_request *rq, as_err *err)
 {
     replay_backend *be = (replay_backend *)base;
-    if (be->n_pending == be->cap_pending) {
-        const size_t cap = be->cap_pending != 0 ? be->cap_pending * 2 : 64;
-        const as_request **pending = realloc(be->pending, cap * sizeof *pending);
-        if (pending == NULL)
-            return as_nomem(err);
-        be->pending = pending;
-        be->cap_pending = cap;
-    }
+    const as_request **pending =
+        as_grow(be->pending, be->n_pending, &be->cap_pending, sizeof *pending);
+    if (pending == NULL)
+        return as_nomem(err);
+    be->pending = pending;
     be->pending[be->n_pending++] = rq;
     return AS_OK;
 }
@@ -315,12 +308,7 @@ static as_code open_file(replay_backend *be, const be_config *config, as_err *er
     be->info = (be_info){
         .model_name = as_str_of(slash != NULL ? slash + 1 : path.p),
         .sha256 = as_str_of(be->sha),
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
+        BE_INFO_UNKNOWN,
         .json = AS_STR("{}"),
     };
     return AS_OK;

@@ -117,3 +117,16 @@ as_code as_buf_ok(const as_buf *b, as_err *err)
         return AS_OK;
     return as_fail(err, AS_NOMEM, "text grew past its limit of %zu bytes", b->max_bytes);
 }
+
+void *as_grow(void *p, size_t n, size_t *cap, size_t size)
+{
+    if (n < *cap)
+        return p;
+    size_t more = 16, bytes = 0;
+    if (*cap != 0 && !as_mul_size(*cap, 2, &more))
+        return NULL;
+    void *grown = as_mul_size(more, size, &bytes) ? realloc(p, bytes) : NULL;
+    if (grown != NULL)
+        *cap = more;
+    return grown;
+}

@@ -42,4 +42,8 @@ as_str as_buf_str(const as_buf *b);
 /* AS_OK, or AS_NOMEM with the limit named. */
 as_code as_buf_ok(const as_buf *b, as_err *err);
 
+/* Arrays of anything: room for entry n, which is p itself if n < *cap, else p moved to twice the
+ * capacity. NULL: memory was refused, p and *cap stay. The array is the caller's (free). */
+void *as_grow(void *p, size_t n, size_t *cap, size_t size);
+
 #endif

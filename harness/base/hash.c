@@ -97,23 +97,14 @@ void as_sha256_hex(char hex[AS_SHA256_HEX], const as_sha256 *h)
     hex[AS_SHA256_HEX - 1] = '\0';
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    if (c >= 'a' && c <= 'f')
-        return c - 'a' + 10;
-    return c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
-}
-
 bool as_sha256_parse(as_sha256 *out, as_str hex)
 {
     if (hex.n != 2 * AS_SHA256_BYTES)
         return false;
     as_sha256 h;
     for (int i = 0; i < AS_SHA256_BYTES; i++) {
-        const int hi = hex_value(hex.p[2 * i]);
-        const int lo = hex_value(hex.p[2 * i + 1]);
+        const int hi = as_hex_digit(hex.p[2 * i]);
+        const int lo = as_hex_digit(hex.p[2 * i + 1]);
         if (hi < 0 || lo < 0)
             return false;
         h.b[i] = (uint8_t)(hi << 4 | lo);

@@ -19,6 +19,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/arena.h"
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/str.h"
@@ -51,6 +52,9 @@ bool as_json_str(const as_json *node, as_str *out);
 bool as_json_i64(const as_json *node, int64_t *out);
 bool as_json_f64(const as_json *node, double *out);
 bool as_json_bool(const as_json *node, bool *out);
+bool as_json_id(const as_json *node, int32_t *out); /* of a token: an integer from 0 to 2^31 - 1 */
+/* A list of such ids, into the arena. AS_PARSE says which entry is none. */
+as_code as_json_ids(const as_json *array, int32_t **ids, int *n, as_arena *keep, as_err *err);
 
 /* The member must be there and of the kind; the text of an error: "\"answer\": want a string,
  * found null". */
@@ -78,6 +82,13 @@ void as_jw_i64(as_jw *w, int64_t v);
 void as_jw_f64(as_jw *w, double v);
 void as_jw_bool(as_jw *w, bool v);
 void as_jw_null(as_jw *w);
+/* A member: the key and its value. */
+void as_jw_put_str(as_jw *w, const char *key, as_str text);
+void as_jw_put_z(as_jw *w, const char *key, const char *text);
+void as_jw_put_i64(as_jw *w, const char *key, int64_t v);
+void as_jw_put_f64(as_jw *w, const char *key, double v);
+void as_jw_put_bool(as_jw *w, const char *key, bool v);
+void as_jw_put_ids(as_jw *w, const char *key, const int32_t *ids, int n);
 void as_jw_raw(as_jw *w, as_str json);          /* a value that already is JSON */
 void as_jw_node(as_jw *w, const as_json *node); /* a whole tree again, in the same order */
 

@@ -1,5 +1,7 @@
 #include "base/jspan.h"
 
+#include "base/utf8.h"
+
 enum { MAX_DEPTH = 500 };
 
 static bool is_blank(char c)
@@ -112,49 +114,21 @@ bool as_jspan_is_text(as_str value)
     return value.n >= 2 && value.p[0] == '"';
 }
 
-static bool hex4(as_str s, size_t at, unsigned *out)
+static bool hex4(as_str s, size_t at, uint32_t *out)
 {
-    unsigned v = 0;
-    if (at + 4 > s.n)
+    uint64_t v = 0;
+    if (at + 4 > s.n || !as_parse_hex(as_str_sub(s, at, at + 4), &v))
         return false;
-    for (size_t i = at; i < at + 4; i++) {
-        const char c = s.p[i];
-        const int d = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-        if (d < 0)
-            return false;
-        v = v * 16 + (unsigned)d;
-    }
-    *out = v;
+    *out = (uint32_t)v;
     return true;
-}
-
-static void add_utf8(as_buf *out, unsigned c)
-{
-    if (c < 0x80) {
-        (void)as_buf_add_byte(out, (char)c);
-    } else if (c < 0x800) {
-        (void)as_buf_add_byte(out, (char)(0xC0 | (c >> 6)));
-        (void)as_buf_add_byte(out, (char)(0x80 | (c & 63)));
-    } else if (c < 0x10000) {
-        (void)as_buf_add_byte(out, (char)(0xE0 | (c >> 12)));
-        (void)as_buf_add_byte(out, (char)(0x80 | ((c >> 6) & 63)));
-        (void)as_buf_add_byte(out, (char)(0x80 | (c & 63)));
-    } else {
-        (void)as_buf_add_byte(out, (char)(0xF0 | (c >> 18)));
-        (void)as_buf_add_byte(out, (char)(0x80 | ((c >> 12) & 63)));
-        (void)as_buf_add_byte(out, (char)(0x80 | ((c >> 6) & 63)));
-        (void)as_buf_add_byte(out, (char)(0x80 | (c & 63)));
-    }
 }
 
 /* Behind "\u"; *used gets 4, or 10 for a pair. */
 static bool add_escape(as_buf *out, as_str s, size_t at, size_t *used)
 {
-    unsigned high = 0;
-    unsigned low = 0;
+    uint32_t high = 0;
+    uint32_t low = 0;
+    char utf8[4];
     if (!hex4(s, at, &high))
         return false;
     *used = 4;
@@ -163,7 +137,7 @@ static bool add_escape(as_buf *out, as_str s, size_t at, size_t *used)
         high = 0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00);
         *used = 10;
     }
-    add_utf8(out, high);
+    (void)as_buf_add(out, (as_str){utf8, as_utf8_encode(high, utf8)});
     return true;
 }
 

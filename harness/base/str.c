@@ -171,6 +171,29 @@ bool as_parse_f64(as_str s, double *out)
     return true;
 }
 
+int as_hex_digit(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    const char low = (char)(c | 0x20);
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+bool as_parse_hex(as_str s, uint64_t *out)
+{
+    uint64_t v = 0;
+    if (s.n < 1 || s.n > 16)
+        return false;
+    for (size_t i = 0; i < s.n; i++) {
+        const int d = as_hex_digit(s.p[i]);
+        if (d < 0)
+            return false;
+        v = v << 4 | (uint64_t)d;
+    }
+    *out = v;
+    return true;
+}
+
 bool as_mul_size(size_t a, size_t b, size_t *out)
 {
     return !__builtin_mul_overflow(a, b, out);

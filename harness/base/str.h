@@ -58,6 +58,9 @@ bool as_str_cut(as_str s, char sep, as_str *head, as_str *tail);
 bool as_parse_i64(as_str s, int64_t min, int64_t max, int64_t *out);
 bool as_parse_u64(as_str s, uint64_t *out);
 bool as_parse_f64(as_str s, double *out); /* decimal or exponent form; no inf, no nan, no hex */
+/* 1 to 16 hex digits of either case, nothing else. */
+bool as_parse_hex(as_str s, uint64_t *out);
+int as_hex_digit(char c); /* 0 to 15; -1: it is none */
 
 /* a * b; false on overflow. */
 bool as_mul_size(size_t a, size_t b, size_t *out);

@@ -15,7 +15,7 @@
 size_t as_utf8_len(as_str s);
 /* The same, with the code point. */
 size_t as_utf8_decode(as_str s, uint32_t *code);
-/* Writes 1..4 bytes; code must be a Unicode scalar value. */
+/* Writes 1..4 bytes. A surrogate, which is no scalar value, gets three as any other code. */
 size_t as_utf8_encode(uint32_t code, char out[4]);
 bool as_utf8_is_valid(as_str s);
 /* The longest prefix of at most max_bytes that does not split a valid sequence. */

@@ -18,6 +18,51 @@ static bool same_name(as_str given, const char *name)
     return true;
 }
 
+cli_flag cli_bool(const char *name, bool *value, const char *help)
+{
+    return (cli_flag){.name = name, .kind = CLI_BOOL, .value = value, .help = help};
+}
+
+cli_flag cli_text(const char *name, const char **value, const char *shown, const char *help)
+{
+    return (cli_flag){
+        .name = name, .kind = CLI_TEXT, .value = (void *)value, .shown = shown, .help = help};
+}
+
+cli_flag cli_texts(const char *name, cli_list *value, const char *shown, const char *help)
+{
+    return (cli_flag){.name = name, .kind = CLI_LIST, .value = value, .shown = shown, .help = help};
+}
+
+cli_flag cli_int(const char *name, int64_t *value, const char *shown, int64_t min, int64_t max,
+                 const char *help)
+{
+    return (cli_flag){.name = name,
+                      .kind = CLI_INT,
+                      .value = value,
+                      .shown = shown,
+                      .help = help,
+                      .min = min,
+                      .max = max};
+}
+
+cli_flag cli_real(const char *name, double *value, const char *shown, const char *help)
+{
+    return (cli_flag){.name = name, .kind = CLI_REAL, .value = value, .shown = shown, .help = help};
+}
+
+cli_flag cli_short(char letter, cli_flag f)
+{
+    f.letter = letter;
+    return f;
+}
+
+cli_flag cli_alias(const char *name, cli_flag f)
+{
+    f.alias = name;
+    return f;
+}
+
 static cli_flag *find_long(cli_args *a, as_str name)
 {
     for (int i = 0; i < a->n_flags; i++)

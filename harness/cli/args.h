@@ -49,6 +49,17 @@ typedef struct cli_args {
     bool want_help;
 } cli_args;
 
+/* Rows of the table; the value keeps what it has where the flag is not given. */
+cli_flag cli_bool(const char *name, bool *value, const char *help);
+cli_flag cli_text(const char *name, const char **value, const char *shown, const char *help);
+cli_flag cli_texts(const char *name, cli_list *value, const char *shown, const char *help);
+cli_flag cli_int(const char *name, int64_t *value, const char *shown, int64_t min, int64_t max,
+                 const char *help);
+cli_flag cli_real(const char *name, double *value, const char *shown, const char *help);
+/* The row with a letter, with a second name. */
+cli_flag cli_short(char letter, cli_flag f);
+cli_flag cli_alias(const char *name, cli_flag f);
+
 /* argv[0] is the command's name. */
 as_code cli_parse(cli_args *a, int argc, char **argv, as_arena *keep, as_err *err);
 as_code cli_parse_config(cli_args *a, const char *path, as_arena *keep, as_err *err);

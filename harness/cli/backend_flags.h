@@ -14,30 +14,17 @@ typedef struct cli_backend_flags {
 } cli_backend_flags;
 
 #define CLI_BACKEND_FLAGS(f)                                                                       \
-    {.name = "model",                                                                              \
-     .letter = 'm',                                                                                \
-     .kind = CLI_TEXT,                                                                             \
-     .value = &(f)->model,                                                                         \
-     .shown = "MODEL",                                                                             \
-     .help = "GGUF file, fetched model, or scheme:name (`assay ls backends`)"},                    \
-        {.name = "model-option",                                                                   \
-         .letter = 'M',                                                                            \
-         .kind = CLI_LIST,                                                                         \
-         .value = &(f)->options,                                                                   \
-         .shown = "KEY=VALUE",                                                                     \
-         .help =                                                                                   \
-             "for the backend: the engine has precision=auto|f32, kv=f32|f16|q8_0, ctx=N, "        \
-             "memory=BYTES, lora=FILE[:SCALE]; servers have profile=, key_env=, rpm=, timeout= …", \
-         .alias = "model-args"},                                                                   \
-        {.name = "base-url",                                                                       \
-         .kind = CLI_LIST,                                                                         \
-         .value = &(f)->base_urls,                                                                 \
-         .shown = "URL",                                                                           \
-         .help = "where the server is; several share the work"},                                   \
-    {                                                                                              \
-        .name = "threads", .kind = CLI_INT, .value = &(f)->threads, .shown = "N",                  \
-        .help = "of the engine (default: one per core)", .min = 1, .max = 1024                     \
-    }
+    cli_short('m', cli_text("model", &(f)->model, "MODEL",                                         \
+                            "GGUF file, fetched model, or scheme:name (`assay ls backends`)")),    \
+        cli_alias("model-args",                                                                    \
+                  cli_short('M', cli_texts("model-option", &(f)->options, "KEY=VALUE",             \
+                                           "for the backend: the engine has "                      \
+                                           "precision=auto|f32, kv=f32|f16|q8_0, ctx=N, "          \
+                                           "memory=BYTES, lora=FILE[:SCALE]; servers have "        \
+                                           "profile=, key_env=, rpm=, timeout= …"))),              \
+        cli_texts("base-url", &(f)->base_urls, "URL",                                              \
+                  "where the server is; several share the work"),                                  \
+        cli_int("threads", &(f)->threads, "N", 1, 1024, "of the engine (default: one per core)")
 
 /* The options as key and value, in keep. */
 as_code cli_backend_options(be_option **out, const cli_backend_flags *f, as_arena *keep,

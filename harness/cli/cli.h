@@ -67,6 +67,8 @@ bool cli_begin(cli_args *a, int argc, char **argv, cli_env *env, int *code);
 
 /* Writes bytes to standard output; fails if that is closed or full. */
 as_code cli_print(as_str text, as_err *err);
+/* The same with what b holds, unless it was too full; releases b. */
+as_code cli_print_buf(as_buf *b, as_err *err);
 
 typedef enum cli_format {
     CLI_TEXT_FORMAT,

@@ -9,32 +9,22 @@ static void put_json(as_jw *w, const ds_info *d)
     char hex[AS_SHA256_HEX];
     as_sha256_hex(hex, &d->sha256);
     as_jw_begin_object(w);
-    as_jw_key(w, "name");
-    as_jw_str(w, d->name);
-    as_jw_key(w, "licence");
-    as_jw_str(w, d->licence);
-    as_jw_key(w, "revision");
-    as_jw_str(w, d->revision);
-    as_jw_key(w, "source");
-    as_jw_str(w, d->source);
-    as_jw_key(w, "imported_at");
-    as_jw_str(w, d->imported_at);
-    as_jw_key(w, "sha256");
-    as_jw_z(w, hex);
+    as_jw_put_str(w, "name", d->name);
+    as_jw_put_str(w, "licence", d->licence);
+    as_jw_put_str(w, "revision", d->revision);
+    as_jw_put_str(w, "source", d->source);
+    as_jw_put_str(w, "imported_at", d->imported_at);
+    as_jw_put_z(w, "sha256", hex);
     as_jw_key(w, "splits");
     as_jw_begin_array(w);
     for (int i = 0; i < d->n_splits; i++) {
         const ds_split *s = &d->splits[i];
         as_sha256_hex(hex, &s->sha256);
         as_jw_begin_object(w);
-        as_jw_key(w, "split");
-        as_jw_str(w, s->name);
-        as_jw_key(w, "rows");
-        as_jw_i64(w, s->rows);
-        as_jw_key(w, "bytes");
-        as_jw_i64(w, s->bytes);
-        as_jw_key(w, "sha256");
-        as_jw_z(w, hex);
+        as_jw_put_str(w, "split", s->name);
+        as_jw_put_i64(w, "rows", s->rows);
+        as_jw_put_i64(w, "bytes", s->bytes);
+        as_jw_put_z(w, "sha256", hex);
         as_jw_end_object(w);
     }
     as_jw_end_array(w);
@@ -76,11 +66,7 @@ static as_code print_infos(const ds_info *infos, int n, cli_format format, as_er
         as_jw_end_array(&w);
         (void)as_buf_add_byte(&b, '\n');
     }
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
-    return c;
+    return cli_print_buf(&b, err);
 }
 
 static int data_ls(cli_env *env, const char *format_name)
@@ -157,11 +143,7 @@ int cmd_data(cli_env *env, int argc, char **argv)
 {
     const char *format = NULL;
     cli_flag flags[] = {
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format,
-         .shown = "text|json|jsonl",
-         .help = "form of the output"},
+        cli_text("format", &format, "text|json|jsonl", "form of the output"),
     };
     cli_args a = {
         .usage = "assay data ls | import SUITE FILE… | verify [NAME…]",

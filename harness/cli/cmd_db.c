@@ -28,11 +28,9 @@ int cmd_db(cli_env *env, int argc, char **argv)
     const char *db_flag = NULL;
     bool without_times = false;
     cli_flag flags[] = {
-        {.name = "db", .kind = CLI_TEXT, .value = &db_flag, .shown = "FILE", .help = "database"},
-        {.name = "without-times",
-         .kind = CLI_BOOL,
-         .value = &without_times,
-         .help = "export: leave out clocks, durations, memory and command lines, to compare"},
+        cli_text("db", &db_flag, "FILE", "database"),
+        cli_bool("without-times", &without_times,
+                 "export: leave out clocks, durations, memory and command lines, to compare"),
     };
     cli_args a = {.usage = "assay db check | export [--without-times] [--db FILE]",
                   .about =

@@ -247,29 +247,15 @@ int cmd_doctor(cli_env *env, int argc, char **argv)
 {
     doctor_flags f = {0};
     cli_flag flags[] = {
-        {.name = "base-url",
-         .kind = CLI_LIST,
-         .value = &f.base_urls,
-         .shown = "URL",
-         .help = "ask this server what it is and what it can, instead"},
-        {.name = "backend",
-         .kind = CLI_TEXT,
-         .value = &f.backend,
-         .shown = "NAME",
-         .help =
-             "openai (default), llamacpp or vllm; without --base-url where that one usually is"},
-        {.name = "model",
-         .letter = 'm',
-         .kind = CLI_TEXT,
-         .value = &f.model,
-         .shown = "NAME",
-         .help = "the model's name at the server (default: its first)"},
-        {.name = "model-option",
-         .letter = 'M',
-         .kind = CLI_LIST,
-         .value = &f.model_options,
-         .shown = "KEY=VALUE",
-         .help = "for the backend, as in `assay run`"},
+        cli_texts("base-url", &f.base_urls, "URL",
+                  "ask this server what it is and what it can, instead"),
+        cli_text(
+            "backend", &f.backend, "NAME",
+            "openai (default), llamacpp or vllm; without --base-url where that one usually is"),
+        cli_short('m', cli_text("model", &f.model, "NAME",
+                                "the model's name at the server (default: its first)")),
+        cli_short('M', cli_texts("model-option", &f.model_options, "KEY=VALUE",
+                                 "for the backend, as in `assay run`")),
     };
     cli_args a = {.usage = "assay doctor [--base-url URL [--backend NAME]]",
                   .about = "Tells what this build and this machine can do, and what makes timings "

@@ -121,14 +121,10 @@ static as_code grade_program(grade *g, const fields *f, as_jw *w, as_err *err)
     else
         as_jw_null(w);
     sc_code_put_results(w, &r);
-    as_jw_key(w, "verdict");
-    as_jw_z(w, sb_verdict_name(r.verdict));
-    as_jw_key(w, "detail");
-    as_jw_str(w, r.note);
-    as_jw_key(w, "mode");
-    as_jw_z(w, g->is_script ? "script" : "official");
-    as_jw_key(w, "cpu_ms");
-    as_jw_f64(w, (double)r.cpu_us / 1000);
+    as_jw_put_z(w, "verdict", sb_verdict_name(r.verdict));
+    as_jw_put_str(w, "detail", r.note);
+    as_jw_put_z(w, "mode", g->is_script ? "script" : "official");
+    as_jw_put_f64(w, "cpu_ms", (double)r.cpu_us / 1000);
     return AS_OK;
 }
 
@@ -136,10 +132,8 @@ static as_code grade_extraction(grade *g, as_str answer, as_jw *w, as_err *err)
 {
     as_str text, code;
     AS_TRY(sc_without_thinking(&text, answer, &g->scratch, err));
-    as_jw_key(w, "found");
-    as_jw_bool(w, sc_code_last(&code, text));
-    as_jw_key(w, "code");
-    as_jw_str(w, code);
+    as_jw_put_bool(w, "found", sc_code_last(&code, text));
+    as_jw_put_str(w, "code", code);
     return AS_OK;
 }
 
@@ -155,12 +149,9 @@ static as_code grade_cell(as_str cell, as_jw *w, as_err *err)
     if (c == AS_OK) {
         const as_sha256 sum = as_sha256_of(as_buf_str(&json));
         as_sha256_hex(hex, &sum);
-        as_jw_key(w, "json_sha256");
-        as_jw_z(w, hex);
-        as_jw_key(w, "json_bytes");
-        as_jw_i64(w, (int64_t)json.n);
-        as_jw_key(w, "n_tests");
-        as_jw_i64(w, (int64_t)as_json_count(tree));
+        as_jw_put_z(w, "json_sha256", hex);
+        as_jw_put_i64(w, "json_bytes", (int64_t)json.n);
+        as_jw_put_i64(w, "n_tests", (int64_t)as_json_count(tree));
     }
     as_json_free(tree);
     as_buf_release(&json);
@@ -201,8 +192,7 @@ static as_code grade_case(grade *g, as_str line, as_err *err)
     if (c == AS_OK)
         c = grade_fields(g, &f, &w, &why);
     if (c == AS_PARSE || c == AS_RANGE) {
-        as_jw_key(&w, "error");
-        as_jw_z(&w, why.text);
+        as_jw_put_z(&w, "error", why.text);
         c = AS_OK;
     }
     as_jw_end_object(&w);
@@ -242,16 +232,9 @@ int cmd_grade(cli_env *env, int argc, char **argv)
     const char *cases = NULL;
     const char *mode = "official";
     cli_flag flags[] = {
-        {.name = "cases",
-         .kind = CLI_TEXT,
-         .value = &cases,
-         .shown = "FILE",
-         .help = "JSON Lines, one case each"},
-        {.name = "mode",
-         .kind = CLI_TEXT,
-         .value = &mode,
-         .shown = "official|script",
-         .help = "how programs run: as LiveCodeBench's checker runs them, or as scripts"},
+        cli_text("cases", &cases, "FILE", "JSON Lines, one case each"),
+        cli_text("mode", &mode, "official|script",
+                 "how programs run: as LiveCodeBench's checker runs them, or as scripts"),
     };
     cli_args a = {
         .usage = "assay grade livecodebench --cases FILE.jsonl",

@@ -31,23 +31,14 @@ typedef struct scorer {
 static as_code read_ids(const as_json *line, const char *key, const int32_t **out, int *n,
                         as_arena *keep, as_err *err)
 {
-    const as_json *list = NULL;
-    AS_TRY(as_json_need_array(line, key, &list, err));
+    const as_json *list = as_json_get(line, key);
+    int32_t *ids = NULL;
     const size_t count = as_json_count(list);
     if (count > MAX_IDS)
         return as_fail(err, AS_RANGE, "\"%s\": %zu ids, at most %d are taken", key, count, MAX_IDS);
-    int32_t *ids = as_new(keep, int32_t, count + 1);
-    if (ids == NULL)
-        return as_nomem(err);
-    *n = 0;
-    for (const as_json *i = as_json_first(list); i != NULL; i = as_json_next(i)) {
-        int64_t id = 0;
-        if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
-            return as_fail(err, AS_PARSE, "\"%s\": want token ids, integers from 0", key);
-        ids[(*n)++] = (int32_t)id;
-    }
+    const as_code c = as_json_ids(list, &ids, n, keep, err);
     *out = ids;
-    return AS_OK;
+    return c == AS_OK ? c : as_wrap(err, "\"%s\"", key);
 }
 
 static as_code read_query(query *q, int top, as_arena *keep, as_err *err)
@@ -72,8 +63,7 @@ static void put_bound(as_jw *w, bool is_bound)
 {
     if (!is_bound)
         return;
-    as_jw_key(w, "bound");
-    as_jw_bool(w, true);
+    as_jw_put_bool(w, "bound", true);
 }
 
 static void put_tokens(as_jw *w, const as_response *r)
@@ -83,12 +73,9 @@ static void put_tokens(as_jw *w, const as_response *r)
     for (int i = 0; i < r->n_logprobs; i++) {
         const as_token_logprob *t = &r->logprobs[i];
         as_jw_begin_object(w);
-        as_jw_key(w, "id");
-        as_jw_i64(w, t->token.id);
-        as_jw_key(w, "logprob");
-        as_jw_f64(w, t->token.logprob);
-        as_jw_key(w, "greedy");
-        as_jw_bool(w, t->is_greedy);
+        as_jw_put_i64(w, "id", t->token.id);
+        as_jw_put_f64(w, "logprob", t->token.logprob);
+        as_jw_put_bool(w, "greedy", t->is_greedy);
         put_bound(w, t->is_bound);
         as_jw_key(w, "top");
         as_jw_begin_array(w);
@@ -108,10 +95,8 @@ static void put_answer(as_jw *w, const as_response *r)
 {
     as_jw_begin_object(w);
     if (r->finish == AS_FINISH_ERROR) {
-        as_jw_key(w, "error");
-        as_jw_str(w, r->message);
-        as_jw_key(w, "kind");
-        as_jw_z(w, as_error_kind_name(r->error));
+        as_jw_put_str(w, "error", r->message);
+        as_jw_put_z(w, "kind", as_error_kind_name(r->error));
     } else {
         double sum = 0;
         bool is_greedy = true, is_bound = false;
@@ -120,12 +105,9 @@ static void put_answer(as_jw *w, const as_response *r)
             is_greedy = is_greedy && r->logprobs[i].is_greedy;
             is_bound = is_bound || r->logprobs[i].is_bound;
         }
-        as_jw_key(w, "sum");
-        as_jw_f64(w, sum);
-        as_jw_key(w, "n");
-        as_jw_i64(w, r->n_logprobs);
-        as_jw_key(w, "greedy");
-        as_jw_bool(w, is_greedy);
+        as_jw_put_f64(w, "sum", sum);
+        as_jw_put_i64(w, "n", r->n_logprobs);
+        as_jw_put_bool(w, "greedy", is_greedy);
         put_bound(w, is_bound);
         put_tokens(w, r);
     }
@@ -193,11 +175,7 @@ static as_code print_window(const scorer *s, as_err *err)
         (void)as_buf_add(&out, s->queries[i].answer);
         (void)as_buf_add_byte(&out, '\n');
     }
-    as_code c = as_buf_ok(&out, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&out), err);
-    as_buf_release(&out);
-    return c;
+    return cli_print_buf(&out, err);
 }
 
 static as_code score_all(scorer *s, const cli_env *env, as_err *err)
@@ -245,21 +223,8 @@ int cmd_loglikelihood(cli_env *env, int argc, char **argv)
     int64_t j = 8, top = 1;
     cli_flag flags[] = {
         CLI_BACKEND_FLAGS(&f),
-        {.name = "max-connections",
-         .letter = 'j',
-         .kind = CLI_INT,
-         .value = &j,
-         .shown = "N",
-         .help = "lines in work at once",
-         .min = 1,
-         .max = WINDOW},
-        {.name = "top",
-         .kind = CLI_INT,
-         .value = &top,
-         .shown = "N",
-         .help = "likeliest tokens told in each place",
-         .min = 1,
-         .max = 128},
+        cli_short('j', cli_int("max-connections", &j, "N", 1, WINDOW, "lines in work at once")),
+        cli_int("top", &top, "N", 1, 128, "likeliest tokens told in each place"),
     };
     cli_args a = {
         .usage = "assay loglikelihood -m MODEL <FILE.jsonl",

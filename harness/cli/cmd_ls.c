@@ -27,24 +27,15 @@ static as_code ls_runs(const char *db_flag, cli_format format, cli_env *env, as_
 static void put_protocol(as_jw *w, const su_suite *s, const su_protocol *p)
 {
     as_jw_begin_object(w);
-    as_jw_key(w, "suite");
-    as_jw_z(w, s->name);
-    as_jw_key(w, "protocol");
-    as_jw_z(w, p->id);
-    as_jw_key(w, "title");
-    as_jw_z(w, p->title);
-    as_jw_key(w, "source");
-    as_jw_z(w, p->source);
-    as_jw_key(w, "scorer");
-    as_jw_z(w, p->scorer);
-    as_jw_key(w, "chat");
-    as_jw_bool(w, p->is_chat);
-    as_jw_key(w, "n_shot");
-    as_jw_i64(w, p->n_shot);
-    as_jw_key(w, "repeats");
-    as_jw_i64(w, p->repeats);
-    as_jw_key(w, "max_tokens");
-    as_jw_i64(w, p->max_tokens);
+    as_jw_put_z(w, "suite", s->name);
+    as_jw_put_z(w, "protocol", p->id);
+    as_jw_put_z(w, "title", p->title);
+    as_jw_put_z(w, "source", p->source);
+    as_jw_put_z(w, "scorer", p->scorer);
+    as_jw_put_bool(w, "chat", p->is_chat);
+    as_jw_put_i64(w, "n_shot", p->n_shot);
+    as_jw_put_i64(w, "repeats", p->repeats);
+    as_jw_put_i64(w, "max_tokens", p->max_tokens);
     as_jw_end_object(w);
 }
 
@@ -94,12 +85,8 @@ int cmd_ls(cli_env *env, int argc, char **argv)
     const char *db_flag = NULL;
     const char *format_name = NULL;
     cli_flag flags[] = {
-        {.name = "db", .kind = CLI_TEXT, .value = &db_flag, .shown = "FILE", .help = "database"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format_name,
-         .shown = "text|md|csv|json",
-         .help = "form of the output"},
+        cli_text("db", &db_flag, "FILE", "database"),
+        cli_text("format", &format_name, "text|md|csv|json", "form of the output"),
     };
     cli_args a = {.usage = "assay ls [runs | suites | scorers | backends] [flags]",
                   .about = "Lists runs, newest first (default), or what this program knows.",

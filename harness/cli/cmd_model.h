@@ -18,9 +18,6 @@ int model_chat(cli_env *env, int argc, char **argv);
 int model_convert(cli_env *env, int argc, char **argv);
 int model_quantize(cli_env *env, int argc, char **argv);
 
-/* A JSON array of token ids from a file or "-"; in the arena. */
-as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err);
-
 /* Flags every verb with a session has. */
 typedef struct cli_engine {
     const char *precision; /* "auto", "f32" or NULL */
@@ -41,8 +38,6 @@ as_code cli_engine_open(cli_engine *e, const char *model, int n_ctx, bool keep_h
                         const cli_env *env, as_err *err);
 /* --precision, --kv, --memory and --threads as the engine wants them. */
 as_code cli_engine_options(g4_session_options *out, const cli_engine *e, as_err *err);
-/* An empty sequence with the adapter instead of the one so far. */
-as_code cli_engine_restart(cli_engine *e, as_err *err);
 void cli_engine_close(cli_engine *e);
 /* Prints what the model says to the prompt as it comes, in a fresh sequence, and appends it to said;
  * thinking and tool markup included. */

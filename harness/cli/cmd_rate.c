@@ -12,17 +12,9 @@ int cmd_rate(cli_env *env, int argc, char **argv)
     const char *db = NULL;
     const char *format = NULL;
     cli_flag flags[] = {
-        {.name = "cases",
-         .kind = CLI_TEXT,
-         .value = &cases,
-         .shown = "FILE",
-         .help = "a JSON array of outcomes to rate"},
-        {.name = "db", .kind = CLI_TEXT, .value = &db, .shown = "FILE", .help = "database"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format,
-         .shown = "text|json",
-         .help = "form of the result, for runs"},
+        cli_text("cases", &cases, "FILE", "a JSON array of outcomes to rate"),
+        cli_text("db", &db, "FILE", "database"),
+        cli_text("format", &format, "text|json", "form of the result, for runs"),
     };
     cli_args a = {
         .usage = "assay rate RUN… | codeforces --cases FILE.json | arena --cases FILE.json",

@@ -34,13 +34,9 @@ int cmd_report(cli_env *env, int argc, char **argv)
     const char *db_flag = NULL;
     const char *folder = NULL;
     cli_flag flags[] = {
-        {.name = "out",
-         .letter = 'o',
-         .kind = CLI_TEXT,
-         .value = &folder,
-         .shown = "FOLDER",
-         .help = "where to write (default: reports/ in the data folder)"},
-        {.name = "db", .kind = CLI_TEXT, .value = &db_flag, .shown = "FILE", .help = "database"},
+        cli_short('o', cli_text("out", &folder, "FOLDER",
+                                "where to write (default: reports/ in the data folder)")),
+        cli_text("db", &db_flag, "FILE", "database"),
     };
     cli_args a = {.usage = "assay report RUN… [flags]",
                   .about = "Writes tables (text, Markdown, CSV) and one picture per suite with its "

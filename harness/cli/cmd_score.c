@@ -36,20 +36,13 @@ static as_code print_change(const rescore *r, const as_result *old, const as_sco
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "suite");
-    as_jw_str(&w, r->task->suite);
-    as_jw_key(&w, "item");
-    as_jw_str(&w, old->item);
-    as_jw_key(&w, "repeat");
-    as_jw_i64(&w, old->repeat);
-    as_jw_key(&w, "before");
-    as_jw_z(&w, as_verdict_name(old->score.verdict));
-    as_jw_key(&w, "after");
-    as_jw_z(&w, as_verdict_name(now->verdict));
-    as_jw_key(&w, "prediction_before");
-    as_jw_str(&w, old->score.prediction);
-    as_jw_key(&w, "prediction_after");
-    as_jw_str(&w, now->prediction);
+    as_jw_put_str(&w, "suite", r->task->suite);
+    as_jw_put_str(&w, "item", old->item);
+    as_jw_put_i64(&w, "repeat", old->repeat);
+    as_jw_put_z(&w, "before", as_verdict_name(old->score.verdict));
+    as_jw_put_z(&w, "after", as_verdict_name(now->verdict));
+    as_jw_put_str(&w, "prediction_before", old->score.prediction);
+    as_jw_put_str(&w, "prediction_after", now->prediction);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
     const as_code c = cli_print(as_buf_str(&b), err);
@@ -148,16 +141,10 @@ int cmd_score(cli_env *env, int argc, char **argv)
     const char *format_name = NULL;
     bool want_diff = false;
     cli_flag flags[] = {
-        {.name = "db", .kind = CLI_TEXT, .value = &db_flag, .shown = "FILE", .help = "database"},
-        {.name = "diff",
-         .kind = CLI_BOOL,
-         .value = &want_diff,
-         .help = "print what changed against the earlier verdicts, one object a line"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format_name,
-         .shown = "text|md|json",
-         .help = "form of the result"},
+        cli_text("db", &db_flag, "FILE", "database"),
+        cli_bool("diff", &want_diff,
+                 "print what changed against the earlier verdicts, one object a line"),
+        cli_text("format", &format_name, "text|md|json", "form of the result"),
     };
     cli_args a = {.usage = "assay score RUN [flags]",
                   .about = "Judges the stored answers of a run with today's scorers. RUN: its "

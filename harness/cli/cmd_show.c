@@ -49,20 +49,11 @@ int cmd_show(cli_env *env, int argc, char **argv)
 {
     show_flags f = {0};
     cli_flag flags[] = {
-        {.name = "samples",
-         .kind = CLI_BOOL,
-         .value = &f.samples,
-         .help = "one JSON object per answer"},
-        {.name = "text",
-         .kind = CLI_BOOL,
-         .value = &f.text,
-         .help = "with --samples: prompt, reasoning and answer too"},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &f.format,
-         .shown = "text|md|csv|json|jsonl",
-         .help = "form of the tables; samples are JSON lines"},
-        {.name = "db", .kind = CLI_TEXT, .value = &f.db, .shown = "FILE", .help = "database"},
+        cli_bool("samples", &f.samples, "one JSON object per answer"),
+        cli_bool("text", &f.text, "with --samples: prompt, reasoning and answer too"),
+        cli_text("format", &f.format, "text|md|csv|json|jsonl",
+                 "form of the tables; samples are JSON lines"),
+        cli_text("db", &f.db, "FILE", "database"),
     };
     cli_args a = {.usage = "assay show RUN [SAMPLE] [flags]",
                   .about = "RUN: its number, the start of its id, or \"last\". With SAMPLE (an "

@@ -55,6 +55,15 @@ as_code cli_print(as_str text, as_err *err)
     return AS_OK;
 }
 
+as_code cli_print_buf(as_buf *b, as_err *err)
+{
+    as_code c = as_buf_ok(b, err);
+    if (c == AS_OK)
+        c = cli_print(as_buf_str(b), err);
+    as_buf_release(b);
+    return c;
+}
+
 as_code cli_format_parse(cli_format *out, const char *name, as_err *err)
 {
     static const char *const names[] = {"text", "md", "csv", "json", "jsonl"};

@@ -124,28 +124,21 @@ as_code exec_read_tests(sb_job *job, const char *path, as_arena *keep, as_err *e
 
 static void put_costs(as_jw *w, const sb_test_result *x)
 {
-    as_jw_key(w, "cpu_ms");
-    as_jw_i64(w, (x->cpu_us + 500) / 1000);
-    as_jw_key(w, "wall_ms");
-    as_jw_i64(w, (x->wall_us + 500) / 1000);
-    as_jw_key(w, "peak_bytes");
-    as_jw_i64(w, x->peak_bytes);
+    as_jw_put_i64(w, "cpu_ms", (x->cpu_us + 500) / 1000);
+    as_jw_put_i64(w, "wall_ms", (x->wall_us + 500) / 1000);
+    as_jw_put_i64(w, "peak_bytes", x->peak_bytes);
 }
 
 static void put_detail(as_jw *w, as_str detail)
 {
-    if (detail.n != 0) {
-        as_jw_key(w, "detail");
-        as_jw_str(w, detail);
-    }
+    if (detail.n != 0)
+        as_jw_put_str(w, "detail", detail);
 }
 
 static void put_text(as_jw *w, const char *key, as_str text)
 {
-    if (text.n != 0) {
-        as_jw_key(w, key);
-        as_jw_str(w, text);
-    }
+    if (text.n != 0)
+        as_jw_put_str(w, key, text);
 }
 
 void exec_put_result(as_buf *out, const sb_result *r)
@@ -153,18 +146,15 @@ void exec_put_result(as_buf *out, const sb_result *r)
     as_jw w;
     as_jw_init(&w, out);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "verdict");
-    as_jw_z(&w, sb_verdict_name(r->verdict));
+    as_jw_put_z(&w, "verdict", sb_verdict_name(r->verdict));
     put_detail(&w, r->detail);
-    as_jw_key(&w, "passed");
-    as_jw_i64(&w, (int64_t)r->n_passed);
+    as_jw_put_i64(&w, "passed", (int64_t)r->n_passed);
     as_jw_key(&w, "tests");
     as_jw_begin_array(&w);
     for (size_t i = 0; i < r->n_tests && r->tests[i].has_run; i++) {
         const sb_test_result *x = &r->tests[i];
         as_jw_begin_object(&w);
-        as_jw_key(&w, "verdict");
-        as_jw_z(&w, sb_verdict_name(x->verdict));
+        as_jw_put_z(&w, "verdict", sb_verdict_name(x->verdict));
         put_detail(&w, x->detail);
         put_costs(&w, x);
         put_text(&w, "stderr", x->errors);
@@ -172,12 +162,9 @@ void exec_put_result(as_buf *out, const sb_result *r)
     }
     as_jw_end_array(&w);
     put_text(&w, "compiler", r->compiler_text);
-    as_jw_key(&w, "sandbox");
-    as_jw_str(&w, r->sandbox);
-    as_jw_key(&w, "toolchain");
-    as_jw_str(&w, r->toolchain);
-    as_jw_key(&w, "cached");
-    as_jw_bool(&w, r->is_cached);
+    as_jw_put_str(&w, "sandbox", r->sandbox);
+    as_jw_put_str(&w, "toolchain", r->toolchain);
+    as_jw_put_bool(&w, "cached", r->is_cached);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(out, '\n');
 }
@@ -264,27 +251,18 @@ static as_code print_run(const entry *e, int64_t run, const sb_result *r, as_err
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "id");
-    as_jw_str(&w, e->id);
-    as_jw_key(&w, "run");
-    as_jw_i64(&w, run);
-    as_jw_key(&w, "verdict");
-    as_jw_z(&w, sb_verdict_name(r->verdict));
+    as_jw_put_str(&w, "id", e->id);
+    as_jw_put_i64(&w, "run", run);
+    as_jw_put_z(&w, "verdict", sb_verdict_name(r->verdict));
     put_detail(&w, r->detail);
-    as_jw_key(&w, "stdout");
-    as_jw_str(&w, x->output);
+    as_jw_put_str(&w, "stdout", x->output);
     put_costs(&w, x);
     put_text(&w, "stderr", x->errors);
     put_text(&w, "compiler", r->compiler_text);
-    as_jw_key(&w, "sandbox");
-    as_jw_str(&w, r->sandbox);
+    as_jw_put_str(&w, "sandbox", r->sandbox);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
-    return c;
+    return cli_print_buf(&b, err);
 }
 
 /* Programs are submitted ahead, results printed in the order of the list. Each holds its output, up to

@@ -80,11 +80,7 @@ int model_render(cli_env *env, int argc, char **argv)
 {
     const char *path = NULL;
     cli_flag flags[] = {
-        {.name = "template",
-         .kind = CLI_TEXT,
-         .value = &path,
-         .shown = "FILE.jinja",
-         .help = "a template instead of a model's own"},
+        cli_text("template", &path, "FILE.jinja", "a template instead of a model's own"),
     };
     cli_args a = {.usage = "assay model render (MODEL | --template F.jinja)",
                   .about = "Reads JSON lines {\"messages\", \"tools\", \"add_generation_prompt\", "
@@ -124,10 +120,8 @@ static void add_message(chat *t, const char *role, as_str content)
     as_jw w;
     as_jw_init(&w, &t->messages);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "role");
-    as_jw_z(&w, role);
-    as_jw_key(&w, "content");
-    as_jw_str(&w, content);
+    as_jw_put_z(&w, "role", role);
+    as_jw_put_str(&w, "content", content);
     as_jw_end_object(&w);
 }
 
@@ -201,53 +195,19 @@ int model_chat(cli_env *env, int argc, char **argv)
               .sampling = {.temperature = 1, .top_k = 64, .top_p = 0.95}};
     int64_t seed = 0;
     cli_flag flags[] = {
-        {.name = "system",
-         .kind = CLI_TEXT,
-         .value = &t.system,
-         .shown = "TEXT",
-         .help = "what stands before the conversation"},
-        {.name = "think",
-         .kind = CLI_TEXT,
-         .value = &t.think,
-         .shown = "on|off",
-         .help = "thinking mode (default: the template's)"},
-        {.name = "n",
-         .letter = 'n',
-         .kind = CLI_INT,
-         .value = &t.max_tokens,
-         .shown = "N",
-         .help = "at most so many tokens a reply (default 1024)",
-         .min = 1,
-         .max = 1 << 20,
-         .alias = "max-tokens"},
-        {.name = "temperature",
-         .kind = CLI_REAL,
-         .value = &t.sampling.temperature,
-         .shown = "X",
-         .help = "default 1; 0: greedy",
-         .alias = "temp"},
-        {.name = "seed",
-         .kind = CLI_INT,
-         .value = &seed,
-         .shown = "N",
-         .help = "default 0",
-         .min = 0,
-         .max = INT64_MAX},
-        {.name = "precision",
-         .kind = CLI_TEXT,
-         .value = &t.engine.precision,
-         .shown = "f32|auto",
-         .help = "default auto"},
-        {.name = "lora",
-         .kind = CLI_TEXT,
-         .value = &t.engine.lora,
-         .shown = "ADAPTER[:SCALE]",
-         .help = "a LoRA adapter: GGUF file or PEFT folder; scale 1 unless given"},
-        {.name = "kv",
-         .kind = CLI_TEXT,
-         .value = &t.engine.kv,
-         .shown = "f32|f16|q8_0",
-         .help = "how keys and values are kept (default: f16, with f32 precision f32)"},
+        cli_text("system", &t.system, "TEXT", "what stands before the conversation"),
+        cli_text("think", &t.think, "on|off", "thinking mode (default: the template's)"),
+        cli_alias("max-tokens",
+                  cli_short('n', cli_int("n", &t.max_tokens, "N", 1, 1 << 20,
+                                         "at most so many tokens a reply (default 1024)"))),
+        cli_alias("temp",
+                  cli_real("temperature", &t.sampling.temperature, "X", "default 1; 0: greedy")),
+        cli_int("seed", &seed, "N", 0, INT64_MAX, "default 0"),
+        cli_text("precision", &t.engine.precision, "f32|auto", "default auto"),
+        cli_text("lora", &t.engine.lora, "ADAPTER[:SCALE]",
+                 "a LoRA adapter: GGUF file or PEFT folder; scale 1 unless given"),
+        cli_text("kv", &t.engine.kv, "f32|f16|q8_0",
+                 "how keys and values are kept (default: f16, with f32 precision f32)"),
     };
     cli_args a = {.usage = "assay model chat MODEL [flags]",
                   .about = "A conversation on the terminal: a line, a reply, until the end of "

@@ -13,7 +13,7 @@ enum { MAX_TEXT_BYTES = 256 << 20 };
 /* ---- shared ------------------------------------------------------------------------------------
  */
 
-as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err)
+static as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as_err *err)
 {
     as_buf text;
     as_buf_init(&text, MAX_TEXT_BYTES);
@@ -21,19 +21,8 @@ as_code cli_read_ids(const char *path, int32_t **ids, int *n, as_arena *keep, as
     as_code c = as_read_file(&text, path, err);
     if (c == AS_OK) {
         c = as_json_parse(&tree, as_buf_str(&text), err);
-        if (c == AS_OK && as_json_type(tree) != AS_JSON_ARRAY)
-            c = as_fail(err, AS_PARSE, "want a JSON array of token ids");
-        *ids = c == AS_OK ? as_new(keep, int32_t, as_json_count(tree)) : NULL;
-        if (c == AS_OK && *ids == NULL)
-            c = as_nomem(err);
-        *n = 0;
-        for (const as_json *i = as_json_first(tree); c == AS_OK && i != NULL; i = as_json_next(i)) {
-            int64_t id = 0;
-            if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
-                c = as_fail(err, AS_PARSE, "entry %d is no token id", *n + 1);
-            else
-                (*ids)[(*n)++] = (int32_t)id;
-        }
+        if (c == AS_OK)
+            c = as_json_ids(tree, ids, n, keep, err);
         if (c == AS_OK && *n == 0)
             c = as_fail(err, AS_RANGE, "holds no ids");
         if (c != AS_OK)
@@ -56,7 +45,8 @@ static as_code open_adapter(cli_engine *e, const cli_env *env, as_err *err)
     return g4_adapter_open(&e->adapter, e->model, path.p, err);
 }
 
-as_code cli_engine_restart(cli_engine *e, as_err *err)
+/* An empty sequence with the adapter instead of the one so far. */
+static as_code cli_engine_restart(cli_engine *e, as_err *err)
 {
     g4_seq_free(e->session, e->seq);
     AS_TRY(g4_seq_new(e->session, &e->seq, err));
@@ -231,28 +221,11 @@ int model_logits(cli_env *env, int argc, char **argv)
     const char *hidden = NULL;
     int64_t first = 0;
     cli_flag flags[] = {
-        {.name = "ids",
-         .kind = CLI_TEXT,
-         .value = &ids_path,
-         .shown = "FILE",
-         .help = "JSON array of token ids, \"-\" for standard input"},
-        {.name = "first-position",
-         .kind = CLI_INT,
-         .value = &first,
-         .shown = "N",
-         .help = "position of the first id (default 0)",
-         .min = 0,
-         .max = INT32_MAX / 2},
-        {.name = "out",
-         .kind = CLI_TEXT,
-         .value = &out,
-         .shown = "F.f32",
-         .help = "logits: little-endian float32 [ids, vocabulary]"},
-        {.name = "hidden",
-         .kind = CLI_TEXT,
-         .value = &hidden,
-         .shown = "F.f32",
-         .help = "hidden states: float32 [layers + 1, ids, width]"},
+        cli_text("ids", &ids_path, "FILE", "JSON array of token ids, \"-\" for standard input"),
+        cli_int("first-position", &first, "N", 0, INT32_MAX / 2,
+                "position of the first id (default 0)"),
+        cli_text("out", &out, "F.f32", "logits: little-endian float32 [ids, vocabulary]"),
+        cli_text("hidden", &hidden, "F.f32", "hidden states: float32 [layers + 1, ids, width]"),
         ENGINE_FLAGS(e),
     };
     cli_args a = {.usage = "assay model logits MODEL --ids FILE --out F.f32 [flags]",
@@ -372,12 +345,9 @@ static as_code print_perplexity(const nll_sum *s, as_err *err)
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "perplexity");
-    as_jw_f64(&w, exp(s->nll / (double)s->count));
-    as_jw_key(&w, "tokens");
-    as_jw_i64(&w, s->count);
-    as_jw_key(&w, "nll");
-    as_jw_f64(&w, s->nll);
+    as_jw_put_f64(&w, "perplexity", exp(s->nll / (double)s->count));
+    as_jw_put_i64(&w, "tokens", s->count);
+    as_jw_put_f64(&w, "nll", s->nll);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
     const as_code c = cli_print(as_buf_str(&b), err);
@@ -392,23 +362,11 @@ int model_perplexity(cli_env *env, int argc, char **argv)
     const char *ids_path = NULL;
     int64_t context = 0;
     cli_flag flags[] = {
-        {.name = "text",
-         .kind = CLI_TEXT,
-         .value = &text,
-         .shown = "FILE",
-         .help = "the text; the start token is put in front if the model has one"},
-        {.name = "ids",
-         .kind = CLI_TEXT,
-         .value = &ids_path,
-         .shown = "FILE",
-         .help = "token ids instead, taken as they are"},
-        {.name = "context",
-         .kind = CLI_INT,
-         .value = &context,
-         .shown = "N",
-         .help = "chunks of N ids, second halves scored; default: one pass",
-         .min = 4,
-         .max = 1 << 20},
+        cli_text("text", &text, "FILE",
+                 "the text; the start token is put in front if the model has one"),
+        cli_text("ids", &ids_path, "FILE", "token ids instead, taken as they are"),
+        cli_int("context", &context, "N", 4, 1 << 20,
+                "chunks of N ids, second halves scored; default: one pass"),
         ENGINE_FLAGS(e),
     };
     cli_args a = {.usage = "assay model perplexity MODEL --text FILE [flags]",
@@ -555,10 +513,8 @@ static as_code print_generation(const cli_engine *e, const generation *g, as_err
         for (int i = 0; i < g->n_ids; i++)
             as_jw_i64(&w, g->ids[i]);
         as_jw_end_array(&w);
-        as_jw_key(&w, "text");
-        as_jw_str(&w, as_buf_str(&text));
-        as_jw_key(&w, "finish");
-        as_jw_z(&w, g->finish);
+        as_jw_put_str(&w, "text", as_buf_str(&text));
+        as_jw_put_z(&w, "finish", g->finish);
         as_jw_end_object(&w);
         (void)as_buf_add_byte(&b, '\n');
         c = cli_print(as_buf_str(&b), err);
@@ -652,79 +608,25 @@ int model_generate(cli_env *env, int argc, char **argv)
     int64_t top_k = 0;
     int64_t seed = 0;
     cli_flag flags[] = {
-        {.name = "ids",
-         .kind = CLI_TEXT,
-         .value = &p.ids,
-         .shown = "FILE",
-         .help = "prompt as a JSON array of token ids, taken as it is"},
-        {.name = "prompt",
-         .letter = 'p',
-         .kind = CLI_TEXT,
-         .value = &p.text,
-         .shown = "TEXT",
-         .help = "prompt as text; the start token is put in front"},
-        {.name = "chat",
-         .kind = CLI_TEXT,
-         .value = &p.chat,
-         .shown = "FILE",
-         .help = "a conversation as JSON, rendered by the model's template"},
-        {.name = "special",
-         .kind = CLI_BOOL,
-         .value = &p.special,
-         .help = "control tokens in --prompt count"},
-        {.name = "n",
-         .letter = 'n',
-         .kind = CLI_INT,
-         .value = &g.n,
-         .shown = "N",
-         .help = "at most so many tokens (default 128)",
-         .min = 1,
-         .max = 1 << 20,
-         .alias = "max-tokens"},
-        {.name = "save-state",
-         .kind = CLI_TEXT,
-         .value = &g.save_state,
-         .shown = "FILE",
-         .help = "keep what the prompt without its last id left in the cache, for --load-state"},
-        {.name = "load-state",
-         .kind = CLI_TEXT,
-         .value = &g.load_state,
-         .shown = "FILE",
-         .help = "do not compute that part again: the prompt must begin with the saved ids"},
-        {.name = "ignore-eos",
-         .kind = CLI_BOOL,
-         .value = &g.ignore_eos,
-         .help = "go on past stop ids"},
-        {.name = "temperature",
-         .kind = CLI_REAL,
-         .value = &g.sampling.temperature,
-         .shown = "X",
-         .help = "0: greedy (default)",
-         .alias = "temp"},
-        {.name = "top-k",
-         .kind = CLI_INT,
-         .value = &top_k,
-         .shown = "N",
-         .help = "0: all",
-         .min = 0,
-         .max = 1 << 20},
-        {.name = "top-p",
-         .kind = CLI_REAL,
-         .value = &g.sampling.top_p,
-         .shown = "X",
-         .help = "1: off"},
-        {.name = "min-p",
-         .kind = CLI_REAL,
-         .value = &g.sampling.min_p,
-         .shown = "X",
-         .help = "0: off"},
-        {.name = "seed",
-         .kind = CLI_INT,
-         .value = &seed,
-         .shown = "N",
-         .help = "default 0",
-         .min = 0,
-         .max = INT64_MAX},
+        cli_text("ids", &p.ids, "FILE", "prompt as a JSON array of token ids, taken as it is"),
+        cli_short('p', cli_text("prompt", &p.text, "TEXT",
+                                "prompt as text; the start token is put in front")),
+        cli_text("chat", &p.chat, "FILE",
+                 "a conversation as JSON, rendered by the model's template"),
+        cli_bool("special", &p.special, "control tokens in --prompt count"),
+        cli_alias("max-tokens", cli_short('n', cli_int("n", &g.n, "N", 1, 1 << 20,
+                                                       "at most so many tokens (default 128)"))),
+        cli_text("save-state", &g.save_state, "FILE",
+                 "keep what the prompt without its last id left in the cache, for --load-state"),
+        cli_text("load-state", &g.load_state, "FILE",
+                 "do not compute that part again: the prompt must begin with the saved ids"),
+        cli_bool("ignore-eos", &g.ignore_eos, "go on past stop ids"),
+        cli_alias("temp",
+                  cli_real("temperature", &g.sampling.temperature, "X", "0: greedy (default)")),
+        cli_int("top-k", &top_k, "N", 0, 1 << 20, "0: all"),
+        cli_real("top-p", &g.sampling.top_p, "X", "1: off"),
+        cli_real("min-p", &g.sampling.min_p, "X", "0: off"),
+        cli_int("seed", &seed, "N", 0, INT64_MAX, "default 0"),
         ENGINE_FLAGS(e),
     };
     cli_args a = {

@@ -14,20 +14,13 @@ static as_code print_done(const char *path, int64_t start_ns, as_err *err)
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "file");
-    as_jw_z(&w, path);
-    as_jw_key(&w, "quantization");
-    as_jw_str(&w, info->quantization);
-    as_jw_key(&w, "bytes");
-    as_jw_i64(&w, info->file_bytes);
-    as_jw_key(&w, "seconds");
-    as_jw_f64(&w, (double)(as_now_ns() - start_ns) / 1e9);
+    as_jw_put_z(&w, "file", path);
+    as_jw_put_str(&w, "quantization", info->quantization);
+    as_jw_put_i64(&w, "bytes", info->file_bytes);
+    as_jw_put_f64(&w, "seconds", (double)(as_now_ns() - start_ns) / 1e9);
     as_jw_end_object(&w);
     (void)as_buf_add_byte(&b, '\n');
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
+    const as_code c = cli_print_buf(&b, err);
     g4_model_close(m);
     return c;
 }
@@ -44,11 +37,7 @@ int model_convert(cli_env *env, int argc, char **argv)
 {
     const char *name = NULL;
     cli_flag flags[] = {
-        {.name = "name",
-         .kind = CLI_TEXT,
-         .value = &name,
-         .shown = "TEXT",
-         .help = "general.name in the file; else the folder's"},
+        cli_text("name", &name, "TEXT", "general.name in the file; else the folder's"),
     };
     cli_args a = {.usage = "assay model convert FOLDER OUT.gguf [--name TEXT]",
                   .about =
@@ -76,13 +65,7 @@ int model_quantize(cli_env *env, int argc, char **argv)
 {
     int64_t threads = 0;
     cli_flag flags[] = {
-        {.name = "threads",
-         .kind = CLI_INT,
-         .value = &threads,
-         .shown = "N",
-         .help = "compute threads (default: one per core)",
-         .min = 1,
-         .max = 1024},
+        cli_int("threads", &threads, "N", 1, 1024, "compute threads (default: one per core)"),
     };
     cli_args a = {
         .usage = "assay model quantize IN OUT.gguf RECIPE [--threads N]",

@@ -52,14 +52,10 @@ void cli_put_memory(as_jw *w, const g4_memory *m, int64_t available)
     };
     as_jw_key(w, "memory");
     as_jw_begin_object(w);
-    as_jw_key(w, "kv");
-    as_jw_z(w, g4_kv_name(m->kv));
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
-        as_jw_key(w, numbers[i].key);
-        as_jw_i64(w, numbers[i].value);
-    }
-    as_jw_key(w, "fits");
-    as_jw_bool(w, available < 0 || m->kv_bytes + m->scratch_bytes <= available);
+    as_jw_put_z(w, "kv", g4_kv_name(m->kv));
+    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+        as_jw_put_i64(w, numbers[i].key, numbers[i].value);
+    as_jw_put_bool(w, "fits", available < 0 || m->kv_bytes + m->scratch_bytes <= available);
     as_jw_end_object(w);
 }
 
@@ -71,12 +67,9 @@ void cli_put_types(as_jw *w, const g4_model *m)
     for (int i = 0; g4_model_type_at(m, i, &type); i++) {
         as_jw_key(w, type.name);
         as_jw_begin_object(w);
-        as_jw_key(w, "tensors");
-        as_jw_i64(w, type.n_tensors);
-        as_jw_key(w, "elements");
-        as_jw_i64(w, type.n_elements);
-        as_jw_key(w, "bytes");
-        as_jw_i64(w, type.bytes);
+        as_jw_put_i64(w, "tensors", type.n_tensors);
+        as_jw_put_i64(w, "elements", type.n_elements);
+        as_jw_put_i64(w, "bytes", type.bytes);
         as_jw_end_object(w);
     }
     as_jw_end_object(w);

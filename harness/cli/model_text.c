@@ -78,15 +78,13 @@ static as_code tokenize_line(const g4_model *m, unsigned flags, const as_json *l
 static void put_text(as_jw *w, as_str text)
 {
     as_jw_begin_object(w);
-    as_jw_key(w, "text");
-    as_jw_str(w, text);
+    as_jw_put_str(w, "text", text);
     if (!as_utf8_is_valid(text)) {
         as_buf hex;
         as_buf_init(&hex, 0);
         for (size_t i = 0; i < text.n; i++)
             (void)as_buf_printf(&hex, "%02x", (unsigned char)text.p[i]);
-        as_jw_key(w, "text_hex");
-        as_jw_str(w, as_buf_str(&hex));
+        as_jw_put_str(w, "text_hex", as_buf_str(&hex));
         as_buf_release(&hex);
     }
     as_jw_end_object(w);
@@ -121,14 +119,9 @@ static int text_command(cli_env *env, int argc, char **argv, line_fn fn, const c
     bool special = false;
     bool bos = false;
     cli_flag flags[] = {
-        {.name = "special",
-         .kind = CLI_BOOL,
-         .value = &special,
-         .help = "control tokens count: matched in the text, shown in the output"},
-        {.name = "bos",
-         .kind = CLI_BOOL,
-         .value = &bos,
-         .help = "put the start token in front (tokenize)"},
+        cli_bool("special", &special,
+                 "control tokens count: matched in the text, shown in the output"),
+        cli_bool("bos", &bos, "put the start token in front (tokenize)"),
     };
     cli_args a = {.usage = usage,
                   .about = about,
@@ -167,16 +160,11 @@ int model_detokenize(cli_env *env, int argc, char **argv)
 /* Members of the object that is open. */
 static void put_info(as_jw *w, const g4_info *i, const char *path)
 {
-    as_jw_key(w, "file");
-    as_jw_z(w, path);
-    as_jw_key(w, "architecture");
-    as_jw_str(w, i->architecture);
-    as_jw_key(w, "name");
-    as_jw_str(w, i->name);
-    as_jw_key(w, "license");
-    as_jw_str(w, i->license);
-    as_jw_key(w, "quantization");
-    as_jw_str(w, i->quantization);
+    as_jw_put_z(w, "file", path);
+    as_jw_put_str(w, "architecture", i->architecture);
+    as_jw_put_str(w, "name", i->name);
+    as_jw_put_str(w, "license", i->license);
+    as_jw_put_str(w, "quantization", i->quantization);
     const struct {
         const char *key;
         int64_t value;
@@ -197,17 +185,14 @@ static void put_info(as_jw *w, const g4_info *i, const char *path)
         {"bos", i->bos},
         {"eos", i->eos},
     };
-    for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++) {
-        as_jw_key(w, numbers[k].key);
-        as_jw_i64(w, numbers[k].value);
-    }
+    for (size_t k = 0; k < sizeof numbers / sizeof numbers[0]; k++)
+        as_jw_put_i64(w, numbers[k].key, numbers[k].value);
     as_jw_key(w, "stop");
     as_jw_begin_array(w);
     for (int k = 0; k < i->n_stop; k++)
         as_jw_i64(w, i->stop[k]);
     as_jw_end_array(w);
-    as_jw_key(w, "template");
-    as_jw_str(w, i->template_name);
+    as_jw_put_str(w, "template", i->template_name);
     as_jw_key(w, "template_sha256");
     if (as_str_is_set(i->chat_template)) {
         char hex[AS_SHA256_HEX];
@@ -253,11 +238,7 @@ static as_code print_as_text(as_str json, as_err *err)
                 print_member(&b, as_json_key(m), k);
     }
     as_json_free(tree);
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&b), err);
-    as_buf_release(&b);
-    return c;
+    return cli_print_buf(&b, err);
 }
 
 /* What a session with these flags would take. */
@@ -281,42 +262,15 @@ int model_info(cli_env *env, int argc, char **argv)
     int64_t n_ctx = 0;
     int64_t n_seqs = 1;
     cli_flag flags[] = {
-        {.name = "context",
-         .kind = CLI_INT,
-         .value = &n_ctx,
-         .shown = "N",
-         .help = "plan memory for so many positions (default: what the model was made for)",
-         .min = 1,
-         .max = INT32_MAX},
-        {.name = "sequences",
-         .kind = CLI_INT,
-         .value = &n_seqs,
-         .shown = "S",
-         .help = "… of so many sequences at once (default 1)",
-         .min = 1,
-         .max = 4096},
-        {.name = "kv",
-         .kind = CLI_TEXT,
-         .value = &e.kv,
-         .shown = "f32|f16|q8_0",
-         .help = "… with keys and values kept like this (default f16)"},
-        {.name = "precision",
-         .kind = CLI_TEXT,
-         .value = &e.precision,
-         .shown = "f32|auto",
-         .help = "… computed like this (default auto)"},
-        {.name = "memory",
-         .kind = CLI_INT,
-         .value = &e.memory,
-         .shown = "BYTES",
-         .help = "… where cache and buffers may take so much (default: what is available)",
-         .min = 1,
-         .max = INT64_MAX},
-        {.name = "format",
-         .kind = CLI_TEXT,
-         .value = &format_name,
-         .shown = "text|json",
-         .help = "form of the output"},
+        cli_int("context", &n_ctx, "N", 1, INT32_MAX,
+                "plan memory for so many positions (default: what the model was made for)"),
+        cli_int("sequences", &n_seqs, "S", 1, 4096, "… of so many sequences at once (default 1)"),
+        cli_text("kv", &e.kv, "f32|f16|q8_0",
+                 "… with keys and values kept like this (default f16)"),
+        cli_text("precision", &e.precision, "f32|auto", "… computed like this (default auto)"),
+        cli_int("memory", &e.memory, "BYTES", 1, INT64_MAX,
+                "… where cache and buffers may take so much (default: what is available)"),
+        cli_text("format", &format_name, "text|json", "form of the output"),
     };
     cli_args a = {.usage = "assay model info MODEL [--context N] [--sequences S] [--kv KIND]",
                   .about = "What a model file says of itself, its tensors by type, and the memory "

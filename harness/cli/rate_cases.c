@@ -55,21 +55,17 @@ static as_code rate_contest(as_jw *w, const as_json *item, as_arena *keep, as_er
     AS_TRY(one_number(&penalty, item, "penalty", err));
     const size_t rank = sc_codeelo_rank(rows, n, score, penalty);
     AS_TRY(sc_codeelo_rating(&rating, rows, n, rank, err));
-    as_jw_key(w, "rank");
-    as_jw_i64(w, (int64_t)rank);
-    as_jw_key(w, "rating");
-    as_jw_i64(w, rating);
+    as_jw_put_i64(w, "rank", (int64_t)rank);
+    as_jw_put_i64(w, "rating", rating);
     return AS_OK;
 }
 
 void cli_put_estimate(as_jw *w, const char *name, const sc_estimate *e)
 {
     char key[64];
-    as_jw_key(w, name);
-    as_jw_f64(w, e->value);
+    as_jw_put_f64(w, name, e->value);
     (void)snprintf(key, sizeof key, "%s_se", name);
-    as_jw_key(w, key);
-    as_jw_f64(w, e->se);
+    as_jw_put_f64(w, key, e->se);
     (void)snprintf(key, sizeof key, "%s_interval", name);
     as_jw_key(w, key);
     as_jw_begin_array(w);
@@ -79,8 +75,7 @@ void cli_put_estimate(as_jw *w, const char *name, const sc_estimate *e)
     if (e->bound == SC_FINITE)
         return;
     (void)snprintf(key, sizeof key, "%s_open", name);
-    as_jw_key(w, key);
-    as_jw_z(w, e->bound == SC_ABOVE ? "above" : "below");
+    as_jw_put_z(w, key, e->bound == SC_ABOVE ? "above" : "below");
 }
 
 /* {"difficulty": […], "solved": […]} */
@@ -274,8 +269,7 @@ static void rate_one(as_jw *w, const as_json *item, bool is_arena, as_arena *scr
         as_jw_raw(w, as_buf_str(&part));
     } else {
         as_jw_begin_object(w);
-        as_jw_key(w, "error");
-        as_jw_z(w, why.text);
+        as_jw_put_z(w, "error", why.text);
         as_jw_end_object(w);
     }
     as_buf_release(&part);
@@ -296,11 +290,8 @@ static as_code rate_list(const as_json *list, bool is_arena, as_err *err)
     }
     as_jw_end_array(&w);
     (void)as_buf_add_byte(&out, '\n');
-    as_code c = as_buf_ok(&out, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&out), err);
+    const as_code c = cli_print_buf(&out, err);
     as_arena_release(&scratch);
-    as_buf_release(&out);
     return c;
 }
 

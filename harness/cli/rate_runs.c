@@ -17,22 +17,14 @@
 static void put_contest(as_jw *w, const su_contest_rating *c)
 {
     as_jw_begin_object(w);
-    as_jw_key(w, "contest");
-    as_jw_str(w, c->id);
-    as_jw_key(w, "participants");
-    as_jw_i64(w, (int64_t)c->n_participants);
-    as_jw_key(w, "problems");
-    as_jw_i64(w, c->n_problems);
-    as_jw_key(w, "not_asked");
-    as_jw_i64(w, c->n_unasked);
-    as_jw_key(w, "score");
-    as_jw_f64(w, c->score);
-    as_jw_key(w, "penalty");
-    as_jw_f64(w, c->penalty);
-    as_jw_key(w, "rank");
-    as_jw_i64(w, (int64_t)c->rank);
-    as_jw_key(w, "rating");
-    as_jw_i64(w, c->rating);
+    as_jw_put_str(w, "contest", c->id);
+    as_jw_put_i64(w, "participants", (int64_t)c->n_participants);
+    as_jw_put_i64(w, "problems", c->n_problems);
+    as_jw_put_i64(w, "not_asked", c->n_unasked);
+    as_jw_put_f64(w, "score", c->score);
+    as_jw_put_f64(w, "penalty", c->penalty);
+    as_jw_put_i64(w, "rank", (int64_t)c->rank);
+    as_jw_put_i64(w, "rating", c->rating);
     as_jw_end_object(w);
 }
 
@@ -42,30 +34,23 @@ static void put_rating_json(as_buf *b, const db_run_row *run, const db_task_row 
     as_jw w;
     as_jw_init(&w, b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "run");
-    as_jw_i64(&w, run->id);
-    as_jw_key(&w, "model");
-    as_jw_str(&w, run->model_name);
-    as_jw_key(&w, "protocol");
-    as_jw_str(&w, task->protocol);
-    as_jw_key(&w, "attempts");
-    as_jw_i64(&w, task->repeats);
+    as_jw_put_i64(&w, "run", run->id);
+    as_jw_put_str(&w, "model", run->model_name);
+    as_jw_put_str(&w, "protocol", task->protocol);
+    as_jw_put_i64(&w, "attempts", task->repeats);
     as_jw_key(&w, "contests");
     as_jw_begin_array(&w);
     for (int i = 0; i < r->n_contests; i++)
         put_contest(&w, &r->contests[i]);
     as_jw_end_array(&w);
-    as_jw_key(&w, "small_contests");
-    as_jw_i64(&w, r->n_small);
-    as_jw_key(&w, "rating");
-    as_jw_f64(&w, r->rating);
+    as_jw_put_i64(&w, "small_contests", r->n_small);
+    as_jw_put_f64(&w, "rating", r->rating);
     as_jw_key(&w, "rating_interval");
     as_jw_begin_array(&w);
     as_jw_f64(&w, r->lo);
     as_jw_f64(&w, r->hi);
     as_jw_end_array(&w);
-    as_jw_key(&w, "rated_problems");
-    as_jw_i64(&w, r->n_rated);
+    as_jw_put_i64(&w, "rated_problems", r->n_rated);
     cli_put_estimate(&w, "ml", &r->ml);
     cli_put_estimate(&w, "map_mu1500_sd400", &r->map);
     as_jw_end_object(&w);

@@ -200,20 +200,12 @@ static bool parse_chunk_size(as_str line, size_t *out)
     as_str digits, extension;
     (void)as_str_cut(line, ';', &digits, &extension);
     digits = as_str_trim(digits);
-    if (digits.n == 0 || digits.n > 12)
+    if (digits.n > 12)
         return false;
-    size_t v = 0;
-    for (size_t i = 0; i < digits.n; i++) {
-        const char c = digits.p[i];
-        const int d = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
-        if (d < 0)
-            return false;
-        v = v * 16 + (size_t)d;
-    }
-    *out = v;
+    uint64_t v = 0;
+    if (!as_parse_hex(digits, &v))
+        return false;
+    *out = (size_t)v;
     return true;
 }
 

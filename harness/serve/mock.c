@@ -92,31 +92,21 @@ static record *begin_record(mock *m, sv_conn *c)
     return r;
 }
 
-static void i64(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
 static void write_record(as_jw *w, const record *r)
 {
     as_jw_begin_object(w);
-    i64(w, "n", (int64_t)r->n);
-    as_jw_key(w, "path");
-    as_jw_z(w, r->path);
-    as_jw_key(w, "request_id");
-    as_jw_z(w, r->id);
-    i64(w, "status", r->status);
-    i64(w, "rule", r->rule);
-    i64(w, "connection", (int64_t)r->conn);
-    i64(w, "received_ns", r->received_ns);
-    i64(w, "first_byte_ns", r->first_byte_ns);
-    i64(w, "first_token_ns", r->first_token_ns);
-    i64(w, "done_ns", r->done_ns);
-    as_jw_key(w, "cancelled");
-    as_jw_bool(w, r->cancelled);
-    as_jw_key(w, "faulted");
-    as_jw_bool(w, r->faulted);
+    as_jw_put_i64(w, "n", (int64_t)r->n);
+    as_jw_put_z(w, "path", r->path);
+    as_jw_put_z(w, "request_id", r->id);
+    as_jw_put_i64(w, "status", r->status);
+    as_jw_put_i64(w, "rule", r->rule);
+    as_jw_put_i64(w, "connection", (int64_t)r->conn);
+    as_jw_put_i64(w, "received_ns", r->received_ns);
+    as_jw_put_i64(w, "first_byte_ns", r->first_byte_ns);
+    as_jw_put_i64(w, "first_token_ns", r->first_token_ns);
+    as_jw_put_i64(w, "done_ns", r->done_ns);
+    as_jw_put_bool(w, "cancelled", r->cancelled);
+    as_jw_put_bool(w, "faulted", r->faulted);
     as_jw_end_object(w);
 }
 
@@ -126,24 +116,24 @@ static void write_stats(mock *m, as_buf *out)
     as_jw w;
     as_jw_init(&w, out);
     as_jw_begin_object(&w);
-    i64(&w, "requests", (int64_t)m->n_requests);
-    i64(&w, "done", (int64_t)m->n_done);
-    i64(&w, "cancelled", (int64_t)m->n_cancelled);
-    i64(&w, "faulted", (int64_t)m->n_faulted);
-    i64(&w, "refused", (int64_t)n->refused);
-    i64(&w, "busy", n->busy - 1); /* this request is not counted */
-    i64(&w, "max_at_once", n->max_busy);
-    i64(&w, "connections", (int64_t)n->connections);
-    i64(&w, "open_connections", n->open);
-    i64(&w, "max_connections", n->max_open);
-    i64(&w, "started_ns", m->started_ns);
-    i64(&w, "now_ns", as_now_ns());
+    as_jw_put_i64(&w, "requests", (int64_t)m->n_requests);
+    as_jw_put_i64(&w, "done", (int64_t)m->n_done);
+    as_jw_put_i64(&w, "cancelled", (int64_t)m->n_cancelled);
+    as_jw_put_i64(&w, "faulted", (int64_t)m->n_faulted);
+    as_jw_put_i64(&w, "refused", (int64_t)n->refused);
+    as_jw_put_i64(&w, "busy", n->busy - 1); /* this request is not counted */
+    as_jw_put_i64(&w, "max_at_once", n->max_busy);
+    as_jw_put_i64(&w, "connections", (int64_t)n->connections);
+    as_jw_put_i64(&w, "open_connections", n->open);
+    as_jw_put_i64(&w, "max_connections", n->max_open);
+    as_jw_put_i64(&w, "started_ns", m->started_ns);
+    as_jw_put_i64(&w, "now_ns", as_now_ns());
     as_jw_key(&w, "rules");
     as_jw_begin_array(&w);
     for (int i = 0; i < m->script.n_rules; i++) {
         as_jw_begin_object(&w);
-        i64(&w, "met", m->script.rules[i].n_met);
-        i64(&w, "played", m->script.rules[i].n_played);
+        as_jw_put_i64(&w, "met", m->script.rules[i].n_met);
+        as_jw_put_i64(&w, "played", m->script.rules[i].n_played);
         as_jw_end_object(&w);
     }
     as_jw_end_array(&w);
@@ -166,11 +156,9 @@ static void write_requests(const mock *m, as_buf *out)
     for (uint64_t i = from; room != 0 && i < m->n_requests; i++) {
         const kept *k = &m->kept[i % room];
         as_jw_begin_object(&w);
-        i64(&w, "n", (int64_t)k->n);
-        as_jw_key(&w, "head");
-        as_jw_str(&w, as_buf_str(&k->head));
-        as_jw_key(&w, "body");
-        as_jw_str(&w, as_buf_str(&k->body));
+        as_jw_put_i64(&w, "n", (int64_t)k->n);
+        as_jw_put_str(&w, "head", as_buf_str(&k->head));
+        as_jw_put_str(&w, "body", as_buf_str(&k->body));
         as_jw_end_object(&w);
     }
     as_jw_end_array(&w);
@@ -248,6 +236,16 @@ static size_t place(const mk_play *p, int64_t at)
                                                  : (size_t)at;
 }
 
+/* Where it stalls: pings are chunks of their own, so with them not inside of one. */
+static size_t stall_place(const performance *s)
+{
+    const size_t at = place(&s->play, s->fault.stall_after);
+    for (int i = 0; i < s->play.n_steps && s->fault.ping_ms > 0 && s->play.is_chunked; i++)
+        if (s->play.steps[i].end >= at)
+            return s->play.steps[i].end;
+    return at;
+}
+
 /* True if a fault at this place ended or stalled the show. */
 static bool meets_fault(performance *s)
 {
@@ -266,7 +264,7 @@ static bool meets_fault(performance *s)
         end_show(s);
         return true;
     }
-    if (s->was_stalled || s->pos != place(&s->play, f->stall_after))
+    if (s->was_stalled || s->pos != stall_place(s))
         return false;
     if (s->is_stalled && f->stall_ms > 0 && s->stalled_ms >= f->stall_ms) {
         s->was_stalled = true;
@@ -300,7 +298,7 @@ static size_t next_stop(const performance *s, size_t end)
 {
     const size_t places[] = {place(&s->play, s->fault.cut_after),
                              place(&s->play, s->fault.reset_after),
-                             s->was_stalled ? SIZE_MAX : place(&s->play, s->fault.stall_after)};
+                             s->was_stalled ? SIZE_MAX : stall_place(s)};
     for (size_t i = 0; i < 3; i++)
         if (places[i] > s->pos && places[i] < end)
             end = places[i];
@@ -378,10 +376,16 @@ static void on_gone(void *user, sv_conn *c)
     end_show(s);
 }
 
-static bool is_simple(const mk_play *p, const mk_rule *r)
+static size_t piece_of(const mock *m, const mk_rule *r)
+{
+    const int64_t n = m->o->piece_bytes != 0 ? m->o->piece_bytes : r->piece_bytes;
+    return n > 0 ? (size_t)n : 0;
+}
+
+static bool is_simple(const mk_play *p, const mk_rule *r, size_t piece_bytes)
 {
     const mk_fault *f = &r->fault;
-    if (r->piece_bytes != 0 || f->endless || f->cut_after != MK_NONE || f->reset_after != MK_NONE ||
+    if (piece_bytes != 0 || f->endless || f->cut_after != MK_NONE || f->reset_after != MK_NONE ||
         f->stall_after != MK_NONE)
         return false;
     for (int i = 0; i < p->n_steps; i++)
@@ -393,7 +397,7 @@ static bool is_simple(const mk_play *p, const mk_rule *r)
 static void start_show(mock *m, sv_conn *c, const mk_rule *r, record *rec)
 {
     rec->status = m->play.status;
-    if (is_simple(&m->play, r)) {
+    if (is_simple(&m->play, r, piece_of(m, r))) {
         sv_raw(c, as_buf_str(&m->play.bytes));
         rec->first_byte_ns = rec->first_token_ns = rec->done_ns = as_now_ns();
         m->n_done++;
@@ -412,7 +416,7 @@ static void start_show(mock *m, sv_conn *c, const mk_rule *r, record *rec)
     s->play = m->play; /* takes the bytes; the next play begins with none */
     mk_play_init(&m->play);
     s->fault = r->fault;
-    s->piece_bytes = (size_t)r->piece_bytes;
+    s->piece_bytes = piece_of(m, r);
     s->piece_ms = r->piece_ms;
     s->timer = timer;
     s->rec = rec;
@@ -431,10 +435,7 @@ static bool add_hex(as_buf *out, as_str hex)
     int high = -1;
     for (size_t i = 0; i < hex.n; i++) {
         const char c = hex.p[i];
-        const int d = c >= '0' && c <= '9'   ? c - '0'
-                      : c >= 'a' && c <= 'f' ? c - 'a' + 10
-                      : c >= 'A' && c <= 'F' ? c - 'A' + 10
-                                             : -1;
+        const int d = as_hex_digit(c);
         if (d < 0 && c != ' ')
             return false;
         if (d < 0)

@@ -5,18 +5,6 @@
 #include "base/toymodel.h"
 #include "serve/mock_impl.h"
 
-static void put_str(as_jw *w, const char *key, as_str v)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, v);
-}
-
-static void put_i64(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
 static bool is_length(const mk_answer *a)
 {
     return strcmp(a->finish, "length") == 0;
@@ -35,7 +23,7 @@ as_str mk_headers_of(const as_json *node, as_buf *into)
     return as_buf_str(into);
 }
 
-static void whole(mk_play *p, const mk_answer *a)
+void mk_whole(mk_play *p, const mk_answer *a)
 {
     as_buf headers;
     as_buf_init(&headers, 0);
@@ -65,18 +53,16 @@ static void ollama_logprobs(as_jw *w, const mk_answer *a, int from, int to)
     for (int i = from; i < to; i++) {
         const mk_token *t = &a->tokens[i];
         as_jw_begin_object(w);
-        put_str(w, "token", t->text);
-        as_jw_key(w, "logprob");
-        as_jw_f64(w, as_toy_logprob(t->prev, t->id));
+        as_jw_put_str(w, "token", t->text);
+        as_jw_put_f64(w, "logprob", as_toy_logprob(t->prev, t->id));
         as_jw_key(w, "top_logprobs");
         as_jw_begin_array(w);
         if (a->top > 0) {
             char piece[16];
             const int32_t greedy = as_toy_greedy(t->prev);
             as_jw_begin_object(w);
-            put_str(w, "token", (as_str){piece, (size_t)as_toy_piece(piece, greedy)});
-            as_jw_key(w, "logprob");
-            as_jw_f64(w, as_toy_logprob(t->prev, greedy));
+            as_jw_put_str(w, "token", (as_str){piece, (size_t)as_toy_piece(piece, greedy)});
+            as_jw_put_f64(w, "logprob", as_toy_logprob(t->prev, greedy));
             as_jw_end_object(w);
         }
         as_jw_end_array(w);
@@ -88,18 +74,18 @@ static void ollama_logprobs(as_jw *w, const mk_answer *a, int from, int to)
 static void ollama_start(as_jw *w, const mk_answer *a, bool is_chat, as_str text, as_str thinking)
 {
     as_jw_begin_object(w);
-    put_str(w, "model", a->model);
-    put_str(w, "created_at", AS_STR("2026-11-01T10:00:00Z"));
+    as_jw_put_str(w, "model", a->model);
+    as_jw_put_str(w, "created_at", AS_STR("2026-11-01T10:00:00Z"));
     if (is_chat) {
         as_jw_key(w, "message");
         as_jw_begin_object(w);
-        put_str(w, "role", AS_STR("assistant"));
-        put_str(w, "content", text);
+        as_jw_put_str(w, "role", AS_STR("assistant"));
+        as_jw_put_str(w, "content", text);
     } else {
-        put_str(w, "response", text);
+        as_jw_put_str(w, "response", text);
     }
     if (thinking.n != 0)
-        put_str(w, "thinking", thinking);
+        as_jw_put_str(w, "thinking", thinking);
     if (is_chat)
         as_jw_end_object(w);
 }
@@ -108,19 +94,18 @@ static void ollama_end(as_jw *w, const mk_answer *a)
 {
     const double prompt_ns = (a->times.head_ms + a->times.first_ms) * 1e6;
     const double eval_ns = a->times.token_ms * (double)a->n_tokens * 1e6;
-    as_jw_key(w, "done");
-    as_jw_bool(w, true);
-    put_str(w, "done_reason", as_str_of(a->finish));
-    put_i64(w, "total_duration", (int64_t)(prompt_ns + eval_ns) + 2000000);
-    put_i64(w, "load_duration", 1000000);
+    as_jw_put_bool(w, "done", true);
+    as_jw_put_str(w, "done_reason", as_str_of(a->finish));
+    as_jw_put_i64(w, "total_duration", (int64_t)(prompt_ns + eval_ns) + 2000000);
+    as_jw_put_i64(w, "load_duration", 1000000);
     if (a->has_usage) { /* zero counts are left out, as the real one does */
         if (a->prompt_tokens != 0)
-            put_i64(w, "prompt_eval_count", a->prompt_tokens);
+            as_jw_put_i64(w, "prompt_eval_count", a->prompt_tokens);
         if (a->completion_tokens != 0)
-            put_i64(w, "eval_count", a->completion_tokens);
+            as_jw_put_i64(w, "eval_count", a->completion_tokens);
     }
-    put_i64(w, "prompt_eval_duration", (int64_t)prompt_ns + 1);
-    put_i64(w, "eval_duration", (int64_t)eval_ns + 1);
+    as_jw_put_i64(w, "prompt_eval_duration", (int64_t)prompt_ns + 1);
+    as_jw_put_i64(w, "eval_duration", (int64_t)eval_ns + 1);
     as_jw_end_object(w);
 }
 
@@ -131,7 +116,7 @@ static void ollama(mk_play *p, const mk_answer *a, bool is_chat)
         ollama_start(w, a, is_chat, mk_join(a, false), mk_join(a, true));
         ollama_logprobs(w, a, 0, a->n_tokens);
         ollama_end(w, a);
-        whole(p, a);
+        mk_whole(p, a);
         return;
     }
     stream(p, a, "application/x-ndjson");
@@ -140,8 +125,7 @@ static void ollama(mk_play *p, const mk_answer *a, bool is_chat)
         as_jw *w = mk_event(p);
         ollama_start(w, a, is_chat, t->is_reasoning ? AS_STR("") : t->text,
                      t->is_reasoning ? t->text : AS_STR(""));
-        as_jw_key(w, "done");
-        as_jw_bool(w, false);
+        as_jw_put_bool(w, "done", false);
         ollama_logprobs(w, a, i, i + 1);
         as_jw_end_object(w);
         mk_event_line(p, mk_token_delay(a, i), MK_TOKEN);
@@ -168,11 +152,9 @@ void mk_ollama_generate(mk_play *p, const mk_answer *a)
 static void gemini_part(as_jw *w, as_str text, bool is_thought)
 {
     as_jw_begin_object(w);
-    put_str(w, "text", text);
-    if (is_thought) {
-        as_jw_key(w, "thought");
-        as_jw_bool(w, true);
-    }
+    as_jw_put_str(w, "text", text);
+    if (is_thought)
+        as_jw_put_bool(w, "thought", true);
     as_jw_end_object(w);
 }
 
@@ -189,16 +171,16 @@ static void gemini_body(as_jw *w, const mk_answer *a, int from, int to, bool is_
     if (blocked.n != 0) {
         as_jw_key(w, "promptFeedback");
         as_jw_begin_object(w);
-        put_str(w, "blockReason", blocked);
+        as_jw_put_str(w, "blockReason", blocked);
         as_jw_end_object(w);
     } else {
         as_jw_key(w, "candidates");
         as_jw_begin_array(w);
         as_jw_begin_object(w);
-        put_i64(w, "index", 0);
+        as_jw_put_i64(w, "index", 0);
         as_jw_key(w, "content");
         as_jw_begin_object(w);
-        put_str(w, "role", AS_STR("model"));
+        as_jw_put_str(w, "role", AS_STR("model"));
         if (from < to) { /* an empty candidate has no parts at all */
             as_jw_key(w, "parts");
             as_jw_begin_array(w);
@@ -215,31 +197,32 @@ static void gemini_body(as_jw *w, const mk_answer *a, int from, int to, bool is_
         }
         as_jw_end_object(w);
         if (is_last)
-            put_str(w, "finishReason", as_str_of(gemini_finish(a)));
+            as_jw_put_str(w, "finishReason", as_str_of(gemini_finish(a)));
         as_jw_end_object(w);
         as_jw_end_array(w);
     }
     if (a->has_usage) {
         as_jw_key(w, "usageMetadata");
         as_jw_begin_object(w);
-        put_i64(w, "promptTokenCount", a->prompt_tokens);
+        as_jw_put_i64(w, "promptTokenCount", a->prompt_tokens);
         const int64_t answer = a->completion_tokens - a->reasoning_tokens;
         if (is_last && answer > 0)
-            put_i64(w, "candidatesTokenCount", answer);
+            as_jw_put_i64(w, "candidatesTokenCount", answer);
         if (is_last && a->reasoning_tokens > 0)
-            put_i64(w, "thoughtsTokenCount", a->reasoning_tokens);
-        put_i64(w, "totalTokenCount", a->prompt_tokens + (is_last ? a->completion_tokens : 0));
+            as_jw_put_i64(w, "thoughtsTokenCount", a->reasoning_tokens);
+        as_jw_put_i64(w, "totalTokenCount",
+                      a->prompt_tokens + (is_last ? a->completion_tokens : 0));
         as_jw_end_object(w);
     }
-    put_str(w, "modelVersion", a->script->model);
-    put_str(w, "responseId", AS_STR("mock-response"));
+    as_jw_put_str(w, "modelVersion", a->script->model);
+    as_jw_put_str(w, "responseId", AS_STR("mock-response"));
     as_jw_end_object(w);
 }
 
 void mk_gemini_whole(mk_play *p, const mk_answer *a)
 {
     gemini_body(mk_event(p), a, 0, a->n_tokens, true);
-    whole(p, a);
+    mk_whole(p, a);
 }
 
 /* Without alt=sse the stream is one JSON array, an element at a time. */
@@ -272,15 +255,14 @@ void mk_gemini_stream(mk_play *p, const mk_answer *a)
 
 static void lcpp_probability(as_jw *w, int32_t id, as_str text, double logprob)
 {
-    put_i64(w, "id", id);
-    put_str(w, "token", text);
+    as_jw_put_i64(w, "id", id);
+    as_jw_put_str(w, "token", text);
     as_jw_key(w, "bytes");
     as_jw_begin_array(w);
     for (size_t i = 0; i < text.n; i++)
         as_jw_i64(w, (unsigned char)text.p[i]);
     as_jw_end_array(w);
-    as_jw_key(w, "logprob");
-    as_jw_f64(w, logprob);
+    as_jw_put_f64(w, "logprob", logprob);
 }
 
 static void lcpp_probabilities(as_jw *w, const mk_answer *a, int from, int to)
@@ -321,25 +303,21 @@ static void lcpp_end(as_jw *w, const mk_answer *a)
     const char *type = is_length(a)                          ? "limit"
                        : strcmp(a->finish, "stop_text") == 0 ? "word"
                                                              : "eos";
-    as_jw_key(w, "stop");
-    as_jw_bool(w, true);
-    put_str(w, "model", a->model);
-    put_i64(w, "tokens_predicted", a->completion_tokens);
-    put_i64(w, "tokens_evaluated", a->prompt_tokens);
-    put_i64(w, "tokens_cached", a->prompt_tokens + a->completion_tokens);
-    as_jw_key(w, "truncated");
-    as_jw_bool(w, false);
-    put_str(w, "stop_type", as_str_of(type));
-    put_str(w, "stopping_word", AS_STR(""));
+    as_jw_put_bool(w, "stop", true);
+    as_jw_put_str(w, "model", a->model);
+    as_jw_put_i64(w, "tokens_predicted", a->completion_tokens);
+    as_jw_put_i64(w, "tokens_evaluated", a->prompt_tokens);
+    as_jw_put_i64(w, "tokens_cached", a->prompt_tokens + a->completion_tokens);
+    as_jw_put_bool(w, "truncated", false);
+    as_jw_put_str(w, "stop_type", as_str_of(type));
+    as_jw_put_str(w, "stopping_word", AS_STR(""));
     as_jw_key(w, "timings");
     as_jw_begin_object(w);
-    put_i64(w, "cache_n", a->cached_tokens);
-    put_i64(w, "prompt_n", a->prompt_tokens - a->cached_tokens);
-    as_jw_key(w, "prompt_ms");
-    as_jw_f64(w, a->times.head_ms + a->times.first_ms);
-    put_i64(w, "predicted_n", a->completion_tokens);
-    as_jw_key(w, "predicted_ms");
-    as_jw_f64(w, a->times.token_ms * (double)a->completion_tokens);
+    as_jw_put_i64(w, "cache_n", a->cached_tokens);
+    as_jw_put_i64(w, "prompt_n", a->prompt_tokens - a->cached_tokens);
+    as_jw_put_f64(w, "prompt_ms", a->times.head_ms + a->times.first_ms);
+    as_jw_put_i64(w, "predicted_n", a->completion_tokens);
+    as_jw_put_f64(w, "predicted_ms", a->times.token_ms * (double)a->completion_tokens);
     as_jw_end_object(w);
 }
 
@@ -348,38 +326,37 @@ void mk_llamacpp_completion(mk_play *p, const mk_answer *a)
     if (!a->is_stream) {
         as_jw *w = mk_event(p);
         as_jw_begin_object(w);
-        put_i64(w, "index", 0);
-        put_str(w, "content", mk_join(a, false));
+        as_jw_put_i64(w, "index", 0);
+        as_jw_put_str(w, "content", mk_join(a, false));
         lcpp_tokens(w, a, 0, mk_flag(a->body, "return_tokens", false) ? a->n_tokens : 0);
-        put_i64(w, "id_slot", 0);
+        as_jw_put_i64(w, "id_slot", 0);
         lcpp_end(w, a);
         lcpp_probabilities(w, a, 0, a->n_tokens);
         as_jw_end_object(w);
-        whole(p, a);
+        mk_whole(p, a);
         return;
     }
     stream(p, a, "text/event-stream");
     for (int i = 0; i < a->n_tokens; i++) {
         as_jw *w = mk_event(p);
         as_jw_begin_object(w);
-        put_i64(w, "index", 0);
-        put_str(w, "content", a->tokens[i].text);
+        as_jw_put_i64(w, "index", 0);
+        as_jw_put_str(w, "content", a->tokens[i].text);
         lcpp_tokens(w, a, i, i + 1);
-        as_jw_key(w, "stop");
-        as_jw_bool(w, false);
-        put_i64(w, "id_slot", -1);
-        put_i64(w, "tokens_predicted", i + 1);
-        put_i64(w, "tokens_evaluated", a->prompt_tokens);
+        as_jw_put_bool(w, "stop", false);
+        as_jw_put_i64(w, "id_slot", -1);
+        as_jw_put_i64(w, "tokens_predicted", i + 1);
+        as_jw_put_i64(w, "tokens_evaluated", a->prompt_tokens);
         lcpp_probabilities(w, a, i, i + 1);
         as_jw_end_object(w);
         mk_event_sse(p, mk_token_delay(a, i), MK_TOKEN);
     }
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_i64(w, "index", 0);
-    put_str(w, "content", AS_STR(""));
+    as_jw_put_i64(w, "index", 0);
+    as_jw_put_str(w, "content", AS_STR(""));
     lcpp_tokens(w, a, 0, 0);
-    put_i64(w, "id_slot", 0);
+    as_jw_put_i64(w, "id_slot", 0);
     lcpp_end(w, a);
     as_jw_end_object(w);
     mk_event_sse(p, 0, MK_LAST); /* no [DONE] on this route */
@@ -438,24 +415,24 @@ void mk_error_body(as_buf *out, unsigned servers, as_str path, int status, as_st
     const bool is_ollama =
         as_str_starts(path, AS_STR("/api/")) && !as_str_starts(path, AS_STR("/api/v"));
     if (is_ollama) {
-        put_str(&w, "error", message);
+        as_jw_put_str(&w, "error", message);
         as_jw_end_object(&w);
         return;
     }
     as_jw_key(&w, "error");
     as_jw_begin_object(&w);
-    put_str(&w, "message", message);
+    as_jw_put_str(&w, "message", message);
     if (as_str_starts(path, AS_STR("/v1beta/"))) {
-        put_i64(&w, "code", status);
-        put_str(&w, "status", as_str_of(gemini_status(status)));
+        as_jw_put_i64(&w, "code", status);
+        as_jw_put_str(&w, "status", as_str_of(gemini_status(status)));
     } else {
-        put_str(&w, "type",
-                as_str_of(servers == MK_VLLM && status == 404  ? "NotFoundError"
-                          : servers == MK_VLLM && status < 500 ? "BadRequestError"
-                                                               : lcpp_type(status)));
+        as_jw_put_str(&w, "type",
+                      as_str_of(servers == MK_VLLM && status == 404  ? "NotFoundError"
+                                : servers == MK_VLLM && status < 500 ? "BadRequestError"
+                                                                     : lcpp_type(status)));
         as_jw_key(&w, "param");
         as_jw_null(&w);
-        put_i64(&w, "code", status);
+        as_jw_put_i64(&w, "code", status);
     }
     as_jw_end_object(&w);
     as_jw_end_object(&w);

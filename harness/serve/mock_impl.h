@@ -68,8 +68,6 @@ as_code mk_script_load(mk_script *s, const char *path, as_err *err);
 void mk_script_release(mk_script *s);
 /* The first rule that the request meets; counts. Never NULL. */
 mk_rule *mk_script_find(mk_script *s, const sv_head *head, as_str body, const as_json *tree);
-/* The value a JSON pointer (RFC 6901) leads to, or NULL. */
-const as_json *mk_pointer(const as_json *tree, as_str pointer);
 double mk_number(const as_json *object, const char *key, double otherwise);
 as_str mk_text(const as_json *object, const char *key, const char *otherwise);
 bool mk_flag(const as_json *object, const char *key, bool otherwise);
@@ -143,7 +141,8 @@ typedef struct mk_step {
 struct mk_play {
     as_buf bytes;
     mk_step *steps;
-    int n_steps, cap_steps;
+    int n_steps;
+    size_t cap_steps;
     size_t head_end;
     int loop_from, loop_to; /* endless: these steps again and again */
     bool keep_open, is_chunked;
@@ -188,5 +187,7 @@ void mk_gemini_stream(mk_play *p, const mk_answer *a);
 void mk_llamacpp_completion(mk_play *p, const mk_answer *a);
 void mk_error_body(as_buf *out, unsigned servers, as_str path, int status, as_str message);
 as_str mk_headers_of(const as_json *node, as_buf *into);
+/* What the event holds, as a whole JSON reply with the rule's headers and times. */
+void mk_whole(mk_play *p, const mk_answer *a);
 
 #endif

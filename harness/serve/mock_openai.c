@@ -8,32 +8,20 @@
 
 enum { CREATED = 1700000000, MAX_BATCH = 4096 };
 
-static void put_str(as_jw *w, const char *key, as_str v)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, v);
-}
-
-static void put_i64(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
 static void put_usage(as_jw *w, const mk_answer *a)
 {
     as_jw_key(w, "usage");
     as_jw_begin_object(w);
-    put_i64(w, "prompt_tokens", a->prompt_tokens);
-    put_i64(w, "completion_tokens", a->completion_tokens);
-    put_i64(w, "total_tokens", a->prompt_tokens + a->completion_tokens);
+    as_jw_put_i64(w, "prompt_tokens", a->prompt_tokens);
+    as_jw_put_i64(w, "completion_tokens", a->completion_tokens);
+    as_jw_put_i64(w, "total_tokens", a->prompt_tokens + a->completion_tokens);
     as_jw_key(w, "prompt_tokens_details");
     as_jw_begin_object(w);
-    put_i64(w, "cached_tokens", a->cached_tokens);
+    as_jw_put_i64(w, "cached_tokens", a->cached_tokens);
     as_jw_end_object(w);
     as_jw_key(w, "completion_tokens_details");
     as_jw_begin_object(w);
-    put_i64(w, "reasoning_tokens", a->reasoning_tokens);
+    as_jw_put_i64(w, "reasoning_tokens", a->reasoning_tokens);
     as_jw_end_object(w);
     as_jw_end_object(w);
 }
@@ -44,13 +32,11 @@ static void put_timings(as_jw *w, const mk_answer *a)
     const double gen_ms = a->times.token_ms * (double)a->completion_tokens;
     as_jw_key(w, "timings");
     as_jw_begin_object(w);
-    put_i64(w, "cache_n", a->cached_tokens);
-    put_i64(w, "prompt_n", a->prompt_tokens - a->cached_tokens);
-    as_jw_key(w, "prompt_ms");
-    as_jw_f64(w, prompt_ms);
-    put_i64(w, "predicted_n", a->completion_tokens);
-    as_jw_key(w, "predicted_ms");
-    as_jw_f64(w, gen_ms);
+    as_jw_put_i64(w, "cache_n", a->cached_tokens);
+    as_jw_put_i64(w, "prompt_n", a->prompt_tokens - a->cached_tokens);
+    as_jw_put_f64(w, "prompt_ms", prompt_ms);
+    as_jw_put_i64(w, "predicted_n", a->completion_tokens);
+    as_jw_put_f64(w, "predicted_ms", gen_ms);
     as_jw_end_object(w);
 }
 
@@ -59,15 +45,12 @@ static void put_stats(as_jw *w, const mk_answer *a)
 {
     as_jw_key(w, "stats");
     as_jw_begin_object(w);
-    as_jw_key(w, "tokens_per_second");
-    as_jw_f64(w, a->times.token_ms > 0 ? 1000 / a->times.token_ms : 1000);
-    as_jw_key(w, "time_to_first_token");
-    as_jw_f64(w, (a->times.head_ms + a->times.first_ms) / 1000);
-    as_jw_key(w, "generation_time");
-    as_jw_f64(w, a->times.token_ms * (double)a->completion_tokens / 1000);
-    put_str(w, "stop_reason",
-            as_str_eq_z(as_str_of(a->finish), "length") ? AS_STR("maxPredictedTokensReached")
-                                                        : AS_STR("eosFound"));
+    as_jw_put_f64(w, "tokens_per_second", a->times.token_ms > 0 ? 1000 / a->times.token_ms : 1000);
+    as_jw_put_f64(w, "time_to_first_token", (a->times.head_ms + a->times.first_ms) / 1000);
+    as_jw_put_f64(w, "generation_time", a->times.token_ms * (double)a->completion_tokens / 1000);
+    as_jw_put_str(w, "stop_reason",
+                  as_str_eq_z(as_str_of(a->finish), "length") ? AS_STR("maxPredictedTokensReached")
+                                                              : AS_STR("eosFound"));
     as_jw_end_object(w);
     as_jw_key(w, "model_info");
     as_jw_raw(
@@ -98,11 +81,10 @@ static void put_bytes(as_jw *w, as_str text)
 
 static void put_one(as_jw *w, int32_t id, as_str text, double logprob)
 {
-    put_i64(w, "id", id);
-    put_str(w, "token", text);
+    as_jw_put_i64(w, "id", id);
+    as_jw_put_str(w, "token", text);
     put_bytes(w, text);
-    as_jw_key(w, "logprob");
-    as_jw_f64(w, logprob);
+    as_jw_put_f64(w, "logprob", logprob);
 }
 
 /* One entry of logprobs.content: the token, and as top the greedy choice and then the token. */
@@ -151,11 +133,11 @@ static void put_start(as_jw *w, const mk_answer *a, const char *id, const char *
     char text[48];
     (void)snprintf(text, sizeof text, "%s-%llu", id, (unsigned long long)a->n);
     as_jw_begin_object(w);
-    put_str(w, "id", as_str_of(text));
-    put_str(w, "object", as_str_of(object));
-    put_i64(w, "created", CREATED);
-    put_str(w, "model", a->model);
-    put_str(w, "system_fingerprint", AS_STR("mock-1"));
+    as_jw_put_str(w, "id", as_str_of(text));
+    as_jw_put_str(w, "object", as_str_of(object));
+    as_jw_put_i64(w, "created", CREATED);
+    as_jw_put_str(w, "model", a->model);
+    as_jw_put_str(w, "system_fingerprint", AS_STR("mock-1"));
 }
 
 /* ---- chat -------------------------------------------------------------------------------------- */
@@ -167,18 +149,18 @@ static void chat_whole(mk_play *p, const mk_answer *a)
     as_jw_key(w, "choices");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_i64(w, "index", 0);
+    as_jw_put_i64(w, "index", 0);
     as_jw_key(w, "message");
     as_jw_begin_object(w);
-    put_str(w, "role", AS_STR("assistant"));
-    put_str(w, "content", mk_join(a, false));
+    as_jw_put_str(w, "role", AS_STR("assistant"));
+    as_jw_put_str(w, "content", mk_join(a, false));
     const as_str reasoning = mk_join(a, true);
     if (reasoning.n != 0) {
         as_jw_key_str(w, a->reasoning_field);
         as_jw_str(w, reasoning);
     }
     as_jw_end_object(w);
-    put_str(w, "finish_reason", as_str_of(a->finish));
+    as_jw_put_str(w, "finish_reason", as_str_of(a->finish));
     put_logprobs(w, a, 0, a->n_tokens);
     as_jw_end_object(w);
     as_jw_end_array(w);
@@ -186,12 +168,7 @@ static void chat_whole(mk_play *p, const mk_answer *a)
         put_usage(w, a);
     put_extras(w, a);
     as_jw_end_object(w);
-    as_buf headers;
-    as_buf_init(&headers, 0);
-    mk_play_whole(p, 200, AS_STR("application/json"),
-                  mk_headers_of(as_json_get(a->reply, "headers"), &headers), as_buf_str(&p->ev),
-                  a->times.head_ms, a->times.first_ms + a->times.token_ms * a->n_tokens);
-    as_buf_release(&headers);
+    mk_whole(p, a);
 }
 
 static as_jw *chunk_start(mk_play *p, const mk_answer *a)
@@ -201,7 +178,7 @@ static as_jw *chunk_start(mk_play *p, const mk_answer *a)
     as_jw_key(w, "choices");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_i64(w, "index", 0);
+    as_jw_put_i64(w, "index", 0);
     as_jw_key(w, "delta");
     as_jw_begin_object(w);
     return w;
@@ -209,8 +186,7 @@ static as_jw *chunk_start(mk_play *p, const mk_answer *a)
 
 static void chunk_end(as_jw *w, const char *finish)
 {
-    as_jw_key(w, "finish_reason");
-    as_jw_z(w, finish);
+    as_jw_put_z(w, "finish_reason", finish);
     as_jw_end_object(w);
     as_jw_end_array(w);
     as_jw_end_object(w);
@@ -250,8 +226,8 @@ void mk_openai_chat(mk_play *p, const mk_answer *a)
     }
     stream_head(p, a);
     as_jw *w = chunk_start(p, a);
-    put_str(w, "role", AS_STR("assistant"));
-    put_str(w, "content", AS_STR(""));
+    as_jw_put_str(w, "role", AS_STR("assistant"));
+    as_jw_put_str(w, "content", AS_STR(""));
     as_jw_end_object(w);
     chunk_end(w, NULL);
     mk_event_sse(p, 0, MK_PLAIN);
@@ -343,10 +319,9 @@ static void put_prompt_entry(as_jw *w, int32_t prev, int32_t id)
     (void)snprintf(key, sizeof key, "%d", (int)id);
     as_jw_key(w, key);
     as_jw_begin_object(w);
-    as_jw_key(w, "logprob");
-    as_jw_f64(w, as_toy_logprob(prev, id));
-    put_i64(w, "rank", as_toy_rank(prev, id));
-    put_str(w, "decoded_token", (as_str){piece, (size_t)as_toy_piece(piece, id)});
+    as_jw_put_f64(w, "logprob", as_toy_logprob(prev, id));
+    as_jw_put_i64(w, "rank", as_toy_rank(prev, id));
+    as_jw_put_str(w, "decoded_token", (as_str){piece, (size_t)as_toy_piece(piece, id)});
     as_jw_end_object(w);
 }
 
@@ -370,15 +345,6 @@ static void put_prompt_logprobs(as_jw *w, const int32_t *ids, int n, int top)
     as_jw_end_array(w);
 }
 
-static void put_ids(as_jw *w, const char *key, const int32_t *ids, int n)
-{
-    as_jw_key(w, key);
-    as_jw_begin_array(w);
-    for (int i = 0; i < n; i++)
-        as_jw_i64(w, ids[i]);
-    as_jw_end_array(w);
-}
-
 static void put_text_choice(as_jw *w, const mk_answer *a, const as_json *prompt, int index)
 {
     int n = 0;
@@ -392,10 +358,10 @@ static void put_text_choice(as_jw *w, const mk_answer *a, const as_json *prompt,
                 (void)as_buf_add_byte(&text, (char)ids[i]);
     (void)as_buf_add(&text, mk_join(a, false));
     as_jw_begin_object(w);
-    put_i64(w, "index", index);
-    put_str(w, "text", as_buf_str(&text));
+    as_jw_put_i64(w, "index", index);
+    as_jw_put_str(w, "text", as_buf_str(&text));
     as_buf_release(&text);
-    put_str(w, "finish_reason", as_str_of(a->finish));
+    as_jw_put_str(w, "finish_reason", as_str_of(a->finish));
     as_jw_key(w, "stop_reason");
     as_jw_null(w);
     if (a->wants_logprobs) {
@@ -408,7 +374,7 @@ static void put_text_choice(as_jw *w, const mk_answer *a, const as_json *prompt,
     if (prompt_top >= 0)
         put_prompt_logprobs(w, ids, n, (int)prompt_top);
     if (mk_flag(a->body, "return_token_ids", false)) {
-        put_ids(w, "prompt_token_ids", ids, n);
+        as_jw_put_ids(w, "prompt_token_ids", ids, n);
         as_jw_key(w, "token_ids");
         as_jw_begin_array(w);
         for (int i = 0; i < a->n_tokens; i++)
@@ -440,12 +406,7 @@ static void text_whole(mk_play *p, const mk_answer *a)
         put_usage(w, a);
     put_extras(w, a);
     as_jw_end_object(w);
-    as_buf headers;
-    as_buf_init(&headers, 0);
-    mk_play_whole(p, 200, AS_STR("application/json"),
-                  mk_headers_of(as_json_get(a->reply, "headers"), &headers), as_buf_str(&p->ev),
-                  a->times.head_ms, a->times.first_ms + a->times.token_ms * a->n_tokens);
-    as_buf_release(&headers);
+    mk_whole(p, a);
 }
 
 void mk_openai_text(mk_play *p, const mk_answer *a)
@@ -462,10 +423,9 @@ void mk_openai_text(mk_play *p, const mk_answer *a)
         as_jw_key(w, "choices");
         as_jw_begin_array(w);
         as_jw_begin_object(w);
-        put_i64(w, "index", 0);
-        put_str(w, "text", is_last ? AS_STR("") : a->tokens[i].text);
-        as_jw_key(w, "finish_reason");
-        as_jw_z(w, is_last ? a->finish : NULL);
+        as_jw_put_i64(w, "index", 0);
+        as_jw_put_str(w, "text", is_last ? AS_STR("") : a->tokens[i].text);
+        as_jw_put_z(w, "finish_reason", is_last ? a->finish : NULL);
         as_jw_end_object(w);
         as_jw_end_array(w);
         as_jw_end_object(w);
@@ -479,7 +439,7 @@ void mk_openai_text(mk_play *p, const mk_answer *a)
 static void put_v1_result(as_jw *w, const mk_answer *a)
 {
     as_jw_begin_object(w);
-    put_str(w, "model_instance_id", a->model);
+    as_jw_put_str(w, "model_instance_id", a->model);
     as_jw_key(w, "output");
     as_jw_begin_array(w);
     for (int pass = 0; pass < 2; pass++) {
@@ -487,20 +447,18 @@ static void put_v1_result(as_jw *w, const mk_answer *a)
         if (text.n == 0 && pass == 0)
             continue;
         as_jw_begin_object(w);
-        put_str(w, "type", pass == 0 ? AS_STR("reasoning") : AS_STR("message"));
-        put_str(w, "content", text);
+        as_jw_put_str(w, "type", pass == 0 ? AS_STR("reasoning") : AS_STR("message"));
+        as_jw_put_str(w, "content", text);
         as_jw_end_object(w);
     }
     as_jw_end_array(w);
     as_jw_key(w, "stats");
     as_jw_begin_object(w);
-    put_i64(w, "input_tokens", a->prompt_tokens);
-    put_i64(w, "total_output_tokens", a->completion_tokens);
-    put_i64(w, "reasoning_output_tokens", a->reasoning_tokens);
-    as_jw_key(w, "tokens_per_second");
-    as_jw_f64(w, a->times.token_ms > 0 ? 1000 / a->times.token_ms : 1000);
-    as_jw_key(w, "time_to_first_token_seconds");
-    as_jw_f64(w, (a->times.head_ms + a->times.first_ms) / 1000);
+    as_jw_put_i64(w, "input_tokens", a->prompt_tokens);
+    as_jw_put_i64(w, "total_output_tokens", a->completion_tokens);
+    as_jw_put_i64(w, "reasoning_output_tokens", a->reasoning_tokens);
+    as_jw_put_f64(w, "tokens_per_second", a->times.token_ms > 0 ? 1000 / a->times.token_ms : 1000);
+    as_jw_put_f64(w, "time_to_first_token_seconds", (a->times.head_ms + a->times.first_ms) / 1000);
     as_jw_end_object(w);
     as_jw_end_object(w);
 }
@@ -520,9 +478,9 @@ static void v1_delta(mk_play *p, const char *name, as_str content, double delay_
 {
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "type", as_str_of(name));
+    as_jw_put_str(w, "type", as_str_of(name));
     if (as_str_is_set(content))
-        put_str(w, "content", content);
+        as_jw_put_str(w, "content", content);
     as_jw_end_object(w);
     named_event(p, name, delay_ms, as_str_is_set(content));
 }
@@ -547,7 +505,7 @@ void mk_lmstudio_v1_chat(mk_play *p, const mk_answer *a)
     }
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "type", AS_STR("chat.end"));
+    as_jw_put_str(w, "type", AS_STR("chat.end"));
     as_jw_key(w, "result");
     put_v1_result(w, a);
     as_jw_end_object(w);

@@ -47,16 +47,14 @@ void mk_play_reset(mk_play *p, const mk_fault *fault, bool keep_open)
 
 static void add_step(mk_play *p, double delay_ms, bool is_token)
 {
-    if (p->n_steps == p->cap_steps) {
-        const int cap = p->cap_steps != 0 ? p->cap_steps * 2 : 64;
-        mk_step *steps = cap <= MAX_STEPS ? realloc(p->steps, (size_t)cap * sizeof *steps) : NULL;
-        if (steps == NULL) { /* too many: the rest comes with the last step */
-            p->steps[p->n_steps - 1].end = p->bytes.n;
-            return;
-        }
-        p->steps = steps;
-        p->cap_steps = cap;
+    mk_step *steps = p->n_steps < MAX_STEPS
+                         ? as_grow(p->steps, (size_t)p->n_steps, &p->cap_steps, sizeof *steps)
+                         : NULL;
+    if (steps == NULL) { /* too many: the rest comes with the last step */
+        p->steps[p->n_steps - 1].end = p->bytes.n;
+        return;
     }
+    p->steps = steps;
     p->steps[p->n_steps++] = (mk_step){p->bytes.n, delay_ms, is_token};
 }
 

@@ -4,18 +4,6 @@
 #include "base/toymodel.h"
 #include "serve/mock_impl.h"
 
-static void put_str(as_jw *w, const char *key, as_str v)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, v);
-}
-
-static void put_i64(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
 static void tell_health(mk_play *p, const mk_answer *a)
 {
     (void)a;
@@ -26,31 +14,31 @@ static void tell_models(mk_play *p, const mk_answer *a)
 {
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "object", AS_STR("list"));
+    as_jw_put_str(w, "object", AS_STR("list"));
     as_jw_key(w, "data");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_str(w, "id", a->script->model);
-    put_str(w, "object", AS_STR("model"));
+    as_jw_put_str(w, "id", a->script->model);
+    as_jw_put_str(w, "object", AS_STR("model"));
     const unsigned s = a->script->servers;
-    put_str(w, "owned_by",
-            s == MK_VLLM       ? AS_STR("vllm")
-            : s == MK_LLAMACPP ? AS_STR("llamacpp")
-                               : AS_STR("assay-mock"));
+    as_jw_put_str(w, "owned_by",
+                  s == MK_VLLM       ? AS_STR("vllm")
+                  : s == MK_LLAMACPP ? AS_STR("llamacpp")
+                                     : AS_STR("assay-mock"));
     if ((s & MK_VLLM) != 0) {
-        put_str(w, "root", a->script->model);
+        as_jw_put_str(w, "root", a->script->model);
         as_jw_key(w, "parent");
         as_jw_null(w);
-        put_i64(w, "max_model_len", a->script->n_ctx);
+        as_jw_put_i64(w, "max_model_len", a->script->n_ctx);
     }
     if ((s & MK_LLAMACPP) != 0) {
         as_jw_key(w, "meta");
         as_jw_begin_object(w);
-        put_i64(w, "n_vocab", 258);
-        put_i64(w, "n_ctx_train", a->script->n_ctx);
-        put_i64(w, "n_params", 1000000);
-        put_i64(w, "size", 2000000);
-        put_str(w, "ftype", AS_STR("F16"));
+        as_jw_put_i64(w, "n_vocab", 258);
+        as_jw_put_i64(w, "n_ctx_train", a->script->n_ctx);
+        as_jw_put_i64(w, "n_params", 1000000);
+        as_jw_put_i64(w, "size", 2000000);
+        as_jw_put_str(w, "ftype", AS_STR("F16"));
         as_jw_end_object(w);
     }
     as_jw_end_object(w);
@@ -64,18 +52,19 @@ static void tell_props(mk_play *p, const mk_answer *a)
     as_jw_begin_object(w);
     as_jw_key(w, "default_generation_settings");
     as_jw_begin_object(w);
-    put_i64(w, "n_ctx", a->script->n_ctx);
+    as_jw_put_i64(w, "n_ctx", a->script->n_ctx);
     as_jw_end_object(w);
-    put_i64(w, "total_slots", a->script->slots);
-    put_str(w, "model_alias", a->script->model);
-    put_str(w, "model_path", AS_STR("mock.gguf"));
-    put_str(w, "model_ftype", AS_STR("F16"));
+    as_jw_put_i64(w, "total_slots", a->script->slots);
+    as_jw_put_str(w, "model_alias", a->script->model);
+    as_jw_put_str(w, "model_path",
+                  as_arena_printf(a->scratch, "%.*s.gguf", AS_ARG(a->script->model)));
+    as_jw_put_str(w, "model_ftype", AS_STR("F16"));
     as_jw_key(w, "modalities");
     as_jw_raw(w, AS_STR("{\"vision\":false,\"audio\":false}"));
-    put_str(w, "chat_template", AS_STR("{% for m in messages %}{{ m.content }}{% endfor %}"));
-    put_str(w, "bos_token", AS_STR("<bos>"));
-    put_str(w, "eos_token", AS_STR("<eos>"));
-    put_str(w, "build_info", AS_STR("mock-1"));
+    as_jw_put_str(w, "chat_template", AS_STR("{% for m in messages %}{{ m.content }}{% endfor %}"));
+    as_jw_put_str(w, "bos_token", AS_STR("<bos>"));
+    as_jw_put_str(w, "eos_token", AS_STR("<eos>"));
+    as_jw_put_str(w, "build_info", AS_STR("mock-1"));
     as_jw_end_object(w);
 }
 
@@ -85,10 +74,9 @@ static void tell_slots(mk_play *p, const mk_answer *a)
     as_jw_begin_array(w);
     for (int64_t i = 0; i < a->script->slots && i < 1024; i++) {
         as_jw_begin_object(w);
-        put_i64(w, "id", i);
-        put_i64(w, "n_ctx", a->script->n_ctx);
-        as_jw_key(w, "is_processing");
-        as_jw_bool(w, false);
+        as_jw_put_i64(w, "id", i);
+        as_jw_put_i64(w, "n_ctx", a->script->n_ctx);
+        as_jw_put_bool(w, "is_processing", false);
         as_jw_end_object(w);
     }
     as_jw_end_array(w);
@@ -119,21 +107,21 @@ static void tell_tokenize(mk_play *p, const mk_answer *a)
         }
         char piece[16];
         as_jw_begin_object(w);
-        put_i64(w, "id", id);
+        as_jw_put_i64(w, "id", id);
         if (id >= 128 && id < 256) { /* not UTF-8 on its own: bytes */
             as_jw_key(w, "piece");
             as_jw_begin_array(w);
             as_jw_i64(w, id);
             as_jw_end_array(w);
         } else {
-            put_str(w, "piece", (as_str){piece, (size_t)as_toy_piece(piece, id)});
+            as_jw_put_str(w, "piece", (as_str){piece, (size_t)as_toy_piece(piece, id)});
         }
         as_jw_end_object(w);
     }
     as_jw_end_array(w);
     if (!is_lcpp) {
-        put_i64(w, "count", (int64_t)text.n + (has_bos ? 1 : 0));
-        put_i64(w, "max_model_len", a->script->n_ctx);
+        as_jw_put_i64(w, "count", (int64_t)text.n + (has_bos ? 1 : 0));
+        as_jw_put_i64(w, "max_model_len", a->script->n_ctx);
         as_jw_key(w, "token_strs");
         as_jw_null(w);
     }
@@ -152,8 +140,8 @@ static void tell_detokenize(mk_play *p, const mk_answer *a)
     }
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "content", as_buf_str(&text)); /* llama.cpp */
-    put_str(w, "prompt", as_buf_str(&text));  /* vLLM */
+    as_jw_put_str(w, "content", as_buf_str(&text)); /* llama.cpp */
+    as_jw_put_str(w, "prompt", as_buf_str(&text));  /* vLLM */
     as_jw_end_object(w);
     as_buf_release(&text);
 }
@@ -174,7 +162,7 @@ static void tell_template(mk_play *p, const mk_answer *a)
     add_messages(&text, as_json_get(a->body, "messages"));
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "prompt", as_buf_str(&text));
+    as_jw_put_str(w, "prompt", as_buf_str(&text));
     as_jw_end_object(w);
     as_buf_release(&text);
 }
@@ -220,17 +208,17 @@ static const char details[] = "{\"format\":\"gguf\",\"family\":\"mock\",\"parame
 static void ollama_model(as_jw *w, const mk_answer *a, bool is_loaded)
 {
     as_jw_begin_object(w);
-    put_str(w, "name", a->script->model);
-    put_str(w, "model", a->script->model);
-    put_i64(w, "size", 2000000);
-    put_str(w, "digest",
-            AS_STR("00000000000000000000000000000000000000000000000000000000000000aa"));
+    as_jw_put_str(w, "name", a->script->model);
+    as_jw_put_str(w, "model", a->script->model);
+    as_jw_put_i64(w, "size", 2000000);
+    as_jw_put_str(w, "digest",
+                  AS_STR("00000000000000000000000000000000000000000000000000000000000000aa"));
     as_jw_key(w, "details");
     as_jw_raw(w, as_str_of(details));
     if (is_loaded) {
-        put_i64(w, "size_vram", 0);
-        put_i64(w, "context_length", a->script->n_ctx);
-        put_str(w, "expires_at", AS_STR("2026-11-01T10:05:00Z"));
+        as_jw_put_i64(w, "size_vram", 0);
+        as_jw_put_i64(w, "context_length", a->script->n_ctx);
+        as_jw_put_str(w, "expires_at", AS_STR("2026-11-01T10:05:00Z"));
     }
     as_jw_end_object(w);
 }
@@ -264,12 +252,12 @@ static void tell_show(mk_play *p, const mk_answer *a)
     as_jw_raw(w, as_str_of(details));
     as_jw_key(w, "model_info");
     as_jw_begin_object(w);
-    put_str(w, "general.architecture", AS_STR("mock"));
-    put_i64(w, "general.parameter_count", 1000000);
-    put_i64(w, "mock.context_length", a->script->n_ctx);
+    as_jw_put_str(w, "general.architecture", AS_STR("mock"));
+    as_jw_put_i64(w, "general.parameter_count", 1000000);
+    as_jw_put_i64(w, "mock.context_length", a->script->n_ctx);
     as_jw_end_object(w);
-    put_str(w, "template", AS_STR("{{ .Prompt }}"));
-    put_str(w, "parameters", AS_STR(""));
+    as_jw_put_str(w, "template", AS_STR("{{ .Prompt }}"));
+    as_jw_put_str(w, "parameters", AS_STR(""));
     as_jw_key(w, "capabilities");
     as_jw_raw(w, AS_STR("[\"completion\",\"thinking\"]"));
     as_jw_end_object(w);
@@ -282,14 +270,13 @@ static void gemini_model(as_jw *w, const mk_answer *a)
     as_jw_begin_object(w);
     char name[256];
     (void)snprintf(name, sizeof name, "models/%.*s", AS_ARG(a->script->model));
-    put_str(w, "name", as_str_of(name));
-    put_str(w, "version", AS_STR("1"));
-    put_i64(w, "inputTokenLimit", a->script->n_ctx);
-    put_i64(w, "outputTokenLimit", a->script->n_ctx);
+    as_jw_put_str(w, "name", as_str_of(name));
+    as_jw_put_str(w, "version", AS_STR("1"));
+    as_jw_put_i64(w, "inputTokenLimit", a->script->n_ctx);
+    as_jw_put_i64(w, "outputTokenLimit", a->script->n_ctx);
     as_jw_key(w, "supportedGenerationMethods");
     as_jw_raw(w, AS_STR("[\"generateContent\",\"countTokens\"]"));
-    as_jw_key(w, "thinking");
-    as_jw_bool(w, true);
+    as_jw_put_bool(w, "thinking", true);
     as_jw_end_object(w);
 }
 
@@ -313,7 +300,7 @@ static void tell_gemini_count(mk_play *p, const mk_answer *a)
 {
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_i64(w, "totalTokens", a->prompt_tokens);
+    as_jw_put_i64(w, "totalTokens", a->prompt_tokens);
     as_jw_end_object(w);
 }
 
@@ -323,17 +310,17 @@ static void tell_lmstudio_v0(mk_play *p, const mk_answer *a)
 {
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "object", AS_STR("list"));
+    as_jw_put_str(w, "object", AS_STR("list"));
     as_jw_key(w, "data");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_str(w, "id", a->script->model);
-    put_str(w, "object", AS_STR("model"));
-    put_str(w, "type", AS_STR("llm"));
-    put_str(w, "arch", AS_STR("mock"));
-    put_str(w, "quantization", AS_STR("F16"));
-    put_str(w, "state", AS_STR("loaded"));
-    put_i64(w, "max_context_length", a->script->n_ctx);
+    as_jw_put_str(w, "id", a->script->model);
+    as_jw_put_str(w, "object", AS_STR("model"));
+    as_jw_put_str(w, "type", AS_STR("llm"));
+    as_jw_put_str(w, "arch", AS_STR("mock"));
+    as_jw_put_str(w, "quantization", AS_STR("F16"));
+    as_jw_put_str(w, "state", AS_STR("loaded"));
+    as_jw_put_i64(w, "max_context_length", a->script->n_ctx);
     as_jw_end_object(w);
     as_jw_end_array(w);
     as_jw_end_object(w);
@@ -346,23 +333,23 @@ static void tell_lmstudio_v1(mk_play *p, const mk_answer *a)
     as_jw_key(w, "models");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_str(w, "type", AS_STR("llm"));
-    put_str(w, "key", a->script->model);
-    put_str(w, "architecture", AS_STR("mock"));
+    as_jw_put_str(w, "type", AS_STR("llm"));
+    as_jw_put_str(w, "key", a->script->model);
+    as_jw_put_str(w, "architecture", AS_STR("mock"));
     as_jw_key(w, "quantization");
     as_jw_raw(w, AS_STR("{\"name\":\"F16\",\"bits_per_weight\":16}"));
-    put_i64(w, "size_bytes", 2000000);
-    put_str(w, "params_string", AS_STR("1M"));
-    put_i64(w, "max_context_length", a->script->n_ctx);
-    put_str(w, "format", AS_STR("gguf"));
+    as_jw_put_i64(w, "size_bytes", 2000000);
+    as_jw_put_str(w, "params_string", AS_STR("1M"));
+    as_jw_put_i64(w, "max_context_length", a->script->n_ctx);
+    as_jw_put_str(w, "format", AS_STR("gguf"));
     as_jw_key(w, "loaded_instances");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_str(w, "id", a->script->model);
+    as_jw_put_str(w, "id", a->script->model);
     as_jw_key(w, "config");
     as_jw_begin_object(w);
-    put_i64(w, "context_length", a->script->n_ctx);
-    put_i64(w, "parallel", a->script->slots);
+    as_jw_put_i64(w, "context_length", a->script->n_ctx);
+    as_jw_put_i64(w, "parallel", a->script->slots);
     as_jw_end_object(w);
     as_jw_end_object(w);
     as_jw_end_array(w);
@@ -375,10 +362,10 @@ static void tell_lmstudio_load(mk_play *p, const mk_answer *a)
 {
     as_jw *w = mk_event(p);
     as_jw_begin_object(w);
-    put_str(w, "type", AS_STR("llm"));
-    put_str(w, "instance_id", a->model);
-    put_i64(w, "load_time_seconds", 0);
-    put_str(w, "status", AS_STR("loaded"));
+    as_jw_put_str(w, "type", AS_STR("llm"));
+    as_jw_put_str(w, "instance_id", a->model);
+    as_jw_put_i64(w, "load_time_seconds", 0);
+    as_jw_put_str(w, "status", AS_STR("loaded"));
     as_jw_end_object(w);
 }
 

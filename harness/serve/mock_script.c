@@ -79,7 +79,8 @@ static bool unescape(as_str part, char *out, size_t room)
     return true;
 }
 
-const as_json *mk_pointer(const as_json *tree, as_str pointer)
+/* The value a JSON pointer (RFC 6901) leads to, or NULL. */
+static const as_json *mk_pointer(const as_json *tree, as_str pointer)
 {
     const as_json *at = tree;
     while (at != NULL && pointer.n != 0) {

@@ -2,24 +2,6 @@
 
 #include <stdio.h>
 
-static void put_str(as_jw *w, const char *key, as_str v)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, v);
-}
-
-static void put_i64(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
-static void put_f64(as_jw *w, const char *key, double v)
-{
-    as_jw_key(w, key);
-    as_jw_f64(w, v);
-}
-
 static const char *finish_word(as_finish f)
 {
     return f == AS_FINISH_LENGTH      ? "length"
@@ -86,11 +68,11 @@ static void put_start(as_jw *w, const sv_task *task, const char *object, as_str 
     (void)snprintf(id, sizeof id, "%s-%016llx", task->rq.route == AP_CHAT ? "chatcmpl" : "cmpl",
                    (unsigned long long)task->id);
     as_jw_begin_object(w);
-    put_str(w, "id", as_str_of(id));
-    put_str(w, "object", as_str_of(object));
-    put_i64(w, "created", task->created);
-    put_str(w, "model", model);
-    put_str(w, "system_fingerprint", AS_STR("assay"));
+    as_jw_put_str(w, "id", as_str_of(id));
+    as_jw_put_str(w, "object", as_str_of(object));
+    as_jw_put_i64(w, "created", task->created);
+    as_jw_put_str(w, "model", model);
+    as_jw_put_str(w, "system_fingerprint", AS_STR("assay"));
 }
 
 static int64_t at_least_0(int64_t v)
@@ -115,16 +97,16 @@ static void put_usage(as_jw *w, const sv_task *task)
     }
     as_jw_key(w, "usage");
     as_jw_begin_object(w);
-    put_i64(w, "prompt_tokens", prompt);
-    put_i64(w, "completion_tokens", completion);
-    put_i64(w, "total_tokens", prompt + completion);
+    as_jw_put_i64(w, "prompt_tokens", prompt);
+    as_jw_put_i64(w, "completion_tokens", completion);
+    as_jw_put_i64(w, "total_tokens", prompt + completion);
     as_jw_key(w, "prompt_tokens_details");
     as_jw_begin_object(w);
-    put_i64(w, "cached_tokens", cached);
+    as_jw_put_i64(w, "cached_tokens", cached);
     as_jw_end_object(w);
     as_jw_key(w, "completion_tokens_details");
     as_jw_begin_object(w);
-    put_i64(w, "reasoning_tokens", reasoning);
+    as_jw_put_i64(w, "reasoning_tokens", reasoning);
     as_jw_end_object(w);
     as_jw_end_object(w);
 }
@@ -148,16 +130,16 @@ static void put_timings(as_jw *w, const sv_task *task)
     const double n_gaps = (double)at_least_0(r->completion_tokens - 1);
     as_jw_key(w, "timings");
     as_jw_begin_object(w);
-    put_i64(w, "cache_n", cached);
-    put_i64(w, "prompt_n", (int64_t)n_prompt);
-    put_f64(w, "prompt_ms", prompt_ms);
-    put_f64(w, "prompt_per_token_ms", per(prompt_ms, n_prompt));
-    put_f64(w, "prompt_per_second", per(n_prompt * 1000, prompt_ms));
-    put_i64(w, "predicted_n", r->completion_tokens);
-    put_f64(w, "predicted_ms", gen_ms);
-    put_f64(w, "predicted_per_token_ms", per(gen_ms, n_gaps));
-    put_f64(w, "predicted_per_second", per(n_gaps * 1000, gen_ms));
-    put_f64(w, "queue_ms", (double)at_least_0(r->queue_ns) / 1e6);
+    as_jw_put_i64(w, "cache_n", cached);
+    as_jw_put_i64(w, "prompt_n", (int64_t)n_prompt);
+    as_jw_put_f64(w, "prompt_ms", prompt_ms);
+    as_jw_put_f64(w, "prompt_per_token_ms", per(prompt_ms, n_prompt));
+    as_jw_put_f64(w, "prompt_per_second", per(n_prompt * 1000, prompt_ms));
+    as_jw_put_i64(w, "predicted_n", r->completion_tokens);
+    as_jw_put_f64(w, "predicted_ms", gen_ms);
+    as_jw_put_f64(w, "predicted_per_token_ms", per(gen_ms, n_gaps));
+    as_jw_put_f64(w, "predicted_per_second", per(n_gaps * 1000, gen_ms));
+    as_jw_put_f64(w, "queue_ms", (double)at_least_0(r->queue_ns) / 1e6);
     as_jw_end_object(w);
 }
 
@@ -165,18 +147,19 @@ static void put_timings(as_jw *w, const sv_task *task)
 
 static void put_token(as_jw *w, const as_token *t)
 {
-    put_str(w, "token", t->text);
-    put_f64(w, "logprob", t->logprob);
+    as_jw_put_str(w, "token", t->text);
+    as_jw_put_f64(w, "logprob", t->logprob);
     as_jw_key(w, "bytes");
     as_jw_begin_array(w);
     for (size_t i = 0; i < t->text.n; i++)
         as_jw_i64(w, (unsigned char)t->text.p[i]);
     as_jw_end_array(w);
     if (t->id >= 0)
-        put_i64(w, "id", t->id);
+        as_jw_put_i64(w, "id", t->id);
 }
 
-static void put_chat_logprobs(as_jw *w, const sv_task *task, const as_response *r)
+static void put_chat_logprobs(as_jw *w, const sv_task *task, const as_token_logprob *made,
+                              int n_made)
 {
     as_jw_key(w, "logprobs");
     if (!task->rq.wants_logprobs) {
@@ -186,8 +169,8 @@ static void put_chat_logprobs(as_jw *w, const sv_task *task, const as_response *
     as_jw_begin_object(w);
     as_jw_key(w, "content");
     as_jw_begin_array(w);
-    for (int i = 0; i < r->n_logprobs; i++) {
-        const as_token_logprob *t = &r->logprobs[i];
+    for (int i = 0; i < n_made; i++) {
+        const as_token_logprob *t = &made[i];
         as_jw_begin_object(w);
         put_token(w, &t->token);
         as_jw_key(w, "top_logprobs");
@@ -213,16 +196,16 @@ void sv_write_chat(as_buf *out, const sv_task *task, as_str model)
     as_jw_key(&w, "choices");
     as_jw_begin_array(&w);
     as_jw_begin_object(&w);
-    put_i64(&w, "index", 0);
+    as_jw_put_i64(&w, "index", 0);
     as_jw_key(&w, "message");
     as_jw_begin_object(&w);
-    put_str(&w, "role", AS_STR("assistant"));
-    put_str(&w, "content", r->text);
+    as_jw_put_str(&w, "role", AS_STR("assistant"));
+    as_jw_put_str(&w, "content", r->text);
     if (r->reasoning.n != 0)
-        put_str(&w, "reasoning_content", r->reasoning);
+        as_jw_put_str(&w, "reasoning_content", r->reasoning);
     as_jw_end_object(&w);
-    put_chat_logprobs(&w, task, r);
-    put_str(&w, "finish_reason", as_str_of(finish_word(r->finish)));
+    put_chat_logprobs(&w, task, r->logprobs, r->n_logprobs);
+    as_jw_put_str(&w, "finish_reason", as_str_of(finish_word(r->finish)));
     as_jw_end_object(&w);
     as_jw_end_array(&w);
     put_usage(&w, task);
@@ -264,11 +247,12 @@ static void put_top(as_jw *w, const as_token_logprob *t, int n_top)
     as_jw_end_object(w);
 }
 
-/* The classic arrays: of the prompt (with echo) and of the reply. */
-static void put_classic(as_jw *w, const sv_task *task, const sv_part *p)
+/* The classic arrays: of the prompt's n_prompt tokens (with echo) and of the reply. offset: bytes of
+ * the tokens before them. */
+static void put_classic(as_jw *w, const sv_task *task, const sv_part *p, int n_prompt,
+                        int64_t offset)
 {
     char z[32];
-    const int n_prompt = task->rq.echo ? p->n_ids : 0;
     const int n = n_prompt + (task->rq.wants_logprobs ? p->reply.n_logprobs : 0);
     as_jw_key(w, "logprobs");
     as_jw_begin_object(w);
@@ -291,7 +275,7 @@ static void put_classic(as_jw *w, const sv_task *task, const sv_part *p)
     as_jw_end_array(w);
     as_jw_key(w, "text_offset");
     as_jw_begin_array(w);
-    int64_t at = 0;
+    int64_t at = offset;
     for (int i = 0; i < n; i++) {
         const as_token_logprob *t = i == 0 && n_prompt > 0 ? NULL : token_at(p, n_prompt, i);
         as_jw_i64(w, at);
@@ -317,13 +301,13 @@ static void put_ranked(as_jw *w, const as_token *t, int rank)
     (void)snprintf(key, sizeof key, "%d", (int)t->id);
     as_jw_key(w, key);
     as_jw_begin_object(w);
-    put_f64(w, "logprob", t->logprob);
+    as_jw_put_f64(w, "logprob", t->logprob);
     as_jw_key(w, "rank");
     if (rank > 0)
         as_jw_i64(w, rank);
     else
         as_jw_null(w); /* below the alternatives told */
-    put_str(w, "decoded_token", t->text);
+    as_jw_put_str(w, "decoded_token", t->text);
     as_jw_end_object(w);
 }
 
@@ -372,16 +356,16 @@ static void put_choice(as_jw *w, const sv_task *task, const sv_part *p)
 {
     const ap_request *rq = &task->rq;
     as_jw_begin_object(w);
-    put_i64(w, "index", p->index);
+    as_jw_put_i64(w, "index", p->index);
     put_text(w, task, p);
     if (rq->wants_logprobs) {
-        put_classic(w, task, p);
+        put_classic(w, task, p, rq->echo ? p->n_ids : 0, 0);
     } else {
         as_jw_key(w, "logprobs");
         as_jw_null(w);
     }
-    put_str(w, "finish_reason",
-            as_str_of(rq->max_tokens == 0 ? "length" : finish_word(p->reply.finish)));
+    as_jw_put_str(w, "finish_reason",
+                  as_str_of(rq->max_tokens == 0 ? "length" : finish_word(p->reply.finish)));
     if (rq->prompt_logprobs >= 0)
         put_prompt_logprobs(w, p, rq->prompt_logprobs);
     if (rq->return_token_ids) {
@@ -422,8 +406,8 @@ void sv_write_tokens(as_buf *out, const sv_task *task, int n_ctx)
     as_jw w;
     as_jw_init(&w, out);
     as_jw_begin_object(&w);
-    put_i64(&w, "count", p->n_ids);
-    put_i64(&w, "max_model_len", n_ctx);
+    as_jw_put_i64(&w, "count", p->n_ids);
+    as_jw_put_i64(&w, "max_model_len", n_ctx);
     as_jw_key(&w, "tokens");
     as_jw_begin_array(&w);
     for (int i = 0; i < p->n_ids; i++)
@@ -431,6 +415,17 @@ void sv_write_tokens(as_buf *out, const sv_task *task, int n_ctx)
     as_jw_end_array(&w);
     as_jw_key(&w, "token_strs");
     as_jw_null(&w);
+    as_jw_end_object(&w);
+}
+
+/* Under vLLM's name and llama.cpp's. */
+void sv_write_detokenized(as_buf *out, const sv_task *task)
+{
+    as_jw w;
+    as_jw_init(&w, out);
+    as_jw_begin_object(&w);
+    as_jw_put_str(&w, "prompt", task->rendered);
+    as_jw_put_str(&w, "content", task->rendered);
     as_jw_end_object(&w);
 }
 
@@ -443,11 +438,27 @@ static void begin_piece(as_jw *w, const sv_task *task, int part, as_str model)
     as_jw_key(w, "choices");
     as_jw_begin_array(w);
     as_jw_begin_object(w);
-    put_i64(w, "index", part);
+    as_jw_put_i64(w, "index", part);
 }
 
-void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, as_str text,
-                    as_str reasoning, bool has_role)
+/* Those of a piece, or with the last one what is left. (With echo they are not streamed.) */
+static void put_part_logprobs(as_jw *w, const sv_task *task, const sv_part *p,
+                              const as_token_logprob *made, int n_made)
+{
+    sv_part rest = *p;
+    rest.reply.logprobs = made;
+    rest.reply.n_logprobs = n_made;
+    if (task->rq.route == AP_CHAT) {
+        put_chat_logprobs(w, task, made, n_made);
+    } else if (n_made > 0) {
+        put_classic(w, task, &rest, 0, p->sent_offset);
+    } else {
+        as_jw_key(w, "logprobs");
+        as_jw_null(w);
+    }
+}
+
+void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, const sv_piece *piece)
 {
     as_jw w;
     as_jw_init(&w, out);
@@ -455,15 +466,19 @@ void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, as
     if (task->rq.route == AP_CHAT) {
         as_jw_key(&w, "delta");
         as_jw_begin_object(&w);
-        if (has_role)
-            put_str(&w, "role", AS_STR("assistant"));
-        if (reasoning.n != 0)
-            put_str(&w, "reasoning_content", reasoning);
-        if (text.n != 0 || has_role)
-            put_str(&w, "content", text);
+        if (piece->has_role)
+            as_jw_put_str(&w, "role", AS_STR("assistant"));
+        if (piece->reasoning.n != 0)
+            as_jw_put_str(&w, "reasoning_content", piece->reasoning);
+        if (piece->text.n != 0 || piece->has_role)
+            as_jw_put_str(&w, "content", piece->text);
         as_jw_end_object(&w);
     } else {
-        put_str(&w, "text", text);
+        as_jw_put_str(&w, "text", piece->text);
+    }
+    if (task->rq.wants_logprobs && piece->n_made > 0) {
+        put_part_logprobs(&w, task, &task->parts[part], piece->made, piece->n_made);
+    } else {
         as_jw_key(&w, "logprobs");
         as_jw_null(&w);
     }
@@ -474,10 +489,11 @@ void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, as
     as_jw_end_object(&w);
 }
 
-/* The log-probabilities of the whole reply come with its last piece: pieces are not tokens. */
+/* The log-probabilities that no piece had come with it: of the end token, of a text that was cut. */
 void sv_write_last(as_buf *out, const sv_task *task, int part, as_str model)
 {
     const sv_part *p = &task->parts[part];
+    const int n_left = p->reply.n_logprobs - p->n_sent_logprobs;
     as_jw w;
     as_jw_init(&w, out);
     begin_piece(&w, task, part, model);
@@ -485,17 +501,12 @@ void sv_write_last(as_buf *out, const sv_task *task, int part, as_str model)
         as_jw_key(&w, "delta");
         as_jw_begin_object(&w);
         as_jw_end_object(&w);
-        put_chat_logprobs(&w, task, &p->reply);
     } else {
-        put_str(&w, "text", AS_STR(""));
-        if (task->rq.wants_logprobs) {
-            put_classic(&w, task, p);
-        } else {
-            as_jw_key(&w, "logprobs");
-            as_jw_null(&w);
-        }
+        as_jw_put_str(&w, "text", AS_STR(""));
     }
-    put_str(&w, "finish_reason", as_str_of(finish_word(p->reply.finish)));
+    put_part_logprobs(&w, task, p, n_left > 0 ? p->reply.logprobs + p->n_sent_logprobs : NULL,
+                      n_left > 0 ? n_left : 0);
+    as_jw_put_str(&w, "finish_reason", as_str_of(finish_word(p->reply.finish)));
     as_jw_end_object(&w);
     as_jw_end_array(&w);
     if (!task->rq.include_usage)

@@ -2,6 +2,8 @@
 
 #include <zlib.h>
 
+#include "base/base64.h"
+
 enum { PIECE_BYTES = 1 << 16 };
 
 /* ---- pickle -------------------------------------------------------------------------------- */
@@ -74,43 +76,7 @@ as_code sc_pickle_text(as_str *out, as_str pickle, as_err *err)
     return as_fail(err, AS_PARSE, "pickle: ends before its STOP");
 }
 
-/* ---- base64 and zlib ----------------------------------------------------------------------- */
-
-static int digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes from *at on into at most PIECE_BYTES; *n 0 at the end. */
-static as_code decode_piece(as_str cell, size_t *at, uint8_t *piece, size_t *n, as_err *err)
-{
-    *n = 0;
-    while (*n + 3 <= PIECE_BYTES && *at < cell.n) {
-        int d[4] = {0, 0, 0, 0};
-        size_t n_digits = 0;
-        for (size_t i = 0; i < 4 && *at + i < cell.n && cell.p[*at + i] != '='; i++, n_digits++)
-            if ((d[i] = digit(cell.p[*at + i])) < 0)
-                return as_fail(err, AS_PARSE, "base64: byte 0x%02x at offset %zu is no digit",
-                               (uint8_t)cell.p[*at + i], *at + i);
-        const bool is_last = *at + 4 == cell.n;
-        const bool is_padded =
-            n_digits == 4 || (is_last && n_digits >= 2 && cell.p[cell.n - 1] == '=');
-        if (!is_padded || *at + 4 > cell.n)
-            return as_fail(err, AS_PARSE, "base64: bad padding at offset %zu", *at);
-        const uint32_t v = ((uint32_t)d[0] << 18) | ((uint32_t)d[1] << 12) | ((uint32_t)d[2] << 6) |
-                           (uint32_t)d[3];
-        for (size_t i = 0; i + 1 < n_digits; i++)
-            piece[(*n)++] = (uint8_t)(v >> (16 - 8 * i));
-        *at += 4;
-    }
-    return AS_OK;
-}
+/* ---- zlib ---------------------------------------------------------------------------------- */
 
 static as_code inflate_all(as_buf *out, as_str cell, z_stream *z, as_err *err)
 {
@@ -120,7 +86,7 @@ static as_code inflate_all(as_buf *out, as_str cell, z_stream *z, as_err *err)
     for (int code = Z_OK; code != Z_STREAM_END;) {
         if (z->avail_in == 0) {
             size_t n = 0;
-            AS_TRY(decode_piece(cell, &at, piece, &n, err));
+            AS_TRY(as_base64_next(cell, &at, piece, sizeof piece, &n, err));
             if (n == 0)
                 return as_fail(err, AS_PARSE, "zlib: the stream ends too early");
             z->next_in = piece;

@@ -8,7 +8,16 @@
 
 enum { MAX_OPTIONS = 16, PATIENCE_S = 10 };
 
+const char *const client_no_probe[2] = {"probe=off", NULL};
 const as_message client_hello[1] = {{.role = AS_STR_INIT("user"), .text = AS_STR_INIT("Hello")}};
+const as_media client_picture = {.mime = AS_STR_INIT("image/png"), .bytes = AS_STR_INIT("\x89PNG")};
+const as_media client_sound = {
+    .is_audio = true, .mime = AS_STR_INIT("audio/wav"), .bytes = AS_STR_INIT("RIFFx")};
+
+const as_message client_seen[1] = {{.role = AS_STR_INIT("user"),
+                                    .text = AS_STR_INIT("What?"),
+                                    .media = &client_picture,
+                                    .n_media = 1}};
 
 static int read_options(be_option *out, const char *const *options)
 {
@@ -51,10 +60,20 @@ void client_open(client *c, const be_driver *driver, const char *name, const cha
         fail_msg("open: %s", err.text);
 }
 
+void client_start(client *c, peer_handler handler, void *user, const be_driver *driver,
+                  const char *name, const char *const *options)
+{
+    peer *p = peer_start(handler, user);
+    client_open(c, driver, name, peer_url(p), options);
+    c->peer = p;
+}
+
 void client_close(client *c)
 {
     if (c->be != NULL)
         c->be->driver->close(c->be);
+    if (c->peer != NULL)
+        peer_stop(c->peer);
     as_arena_release(&c->arena);
 }
 

@@ -14,6 +14,7 @@ typedef struct kept {
 
 typedef struct client {
     be_backend *be;
+    peer *peer; /* of client_start, else NULL */
     as_arena arena;
     kept kept[MAX_KEPT];
     int n_done;
@@ -27,7 +28,10 @@ void client_open(client *c, const be_driver *driver, const char *name, const cha
 as_code client_try_open(client *c, const be_driver *driver, const char *name,
                         const char *const *urls, const char *const *options,
                         const char *(*env)(const char *), as_err *err);
-void client_close(client *c);
+/* Starts a peer and opens the driver at it. */
+void client_start(client *c, peer_handler handler, void *user, const be_driver *driver,
+                  const char *name, const char *const *options);
+void client_close(client *c); /* and stops the peer */
 void client_submit(client *c, const as_request *rq);
 /* Until n requests in all have ended, at most ten seconds. */
 void client_wait(client *c, int n);
@@ -35,7 +39,10 @@ void client_poll(client *c, int wait_ms, as_err *err);
 /* Submits, waits, and hands out what came. */
 const as_response *client_ask(client *c, const as_request *rq);
 
+extern const char *const client_no_probe[2]; /* the option */
 extern const as_message client_hello[1];
+extern const as_media client_picture, client_sound; /* a few bytes of each */
+extern const as_message client_seen[1];             /* "What?" and the picture */
 as_request client_chat(void); /* a chat of one user message, 16 tokens at most, greedy */
 as_request client_text(const char *prompt);
 

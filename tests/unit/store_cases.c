@@ -84,6 +84,26 @@ void case_release(case_task *c)
     as_arena_release(&c->arena);
 }
 
+db_store *case_open(case_dir *d, case_task *c, size_t n_items, int repeats)
+{
+    db_store *db = NULL;
+    as_err err = {0};
+    case_dir_make(d);
+    case_init(c, n_items, repeats);
+    if (db_open(&db, d->db, DB_CREATE, NULL, &err) != AS_OK) {
+        (void)fprintf(stderr, "%s\n", err.text);
+        abort();
+    }
+    return db;
+}
+
+void case_close(const case_dir *d, case_task *c, db_store *db)
+{
+    db_close(db);
+    case_release(c);
+    case_dir_clean(d);
+}
+
 static as_str answer_text(case_task *c, size_t position, int repeat, as_rng *rng)
 {
     static const char *const words[] = {"the ", "cell ", "law ", "therefore ", "5 ", "é ", "is "};

@@ -29,6 +29,11 @@ typedef struct case_task {
 void case_init(case_task *c, size_t n_items, int repeats);
 void case_release(case_task *c);
 
+/* A new folder, the case, and an empty store for it; aborts if there is none to be had. */
+db_store *case_open(case_dir *d, case_task *c, size_t n_items, int repeats);
+/* Closes the store, removes the folder. */
+void case_close(const case_dir *d, case_task *c, db_store *db);
+
 /* The record of a position and repeat; texts live in the case's arena until the next call. */
 db_record case_record(case_task *c, int64_t task_id, size_t position, int repeat);
 /* The whole export without times; the caller releases the buffer. */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/arena.h"
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/hash.h"
 #include "base/io.h"
@@ -131,6 +132,26 @@ static void numbers_are_read_whole_or_not_at_all(void **state)
     assert_false(as_parse_f64(AS_STR("1.5 "), &d));
 }
 
+static void hex_is_read_whole_or_not_at_all(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool is_hex;
+        uint64_t want;
+    } rows[] = {
+        {"0", true, 0},     {"aF09", true, 0xAF09}, {"ffffffffffffffff", true, UINT64_MAX},
+        {"", false, 0},     {"12g", false, 0},      {"0x1", false, 0},
+        {" 1", false, 0},   {"@", false, 0},        {"00000000000000001", false, 0},
+        {"\xC1", false, 0},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        uint64_t v = 42;
+        assert_int_equal(as_parse_hex(as_str_of(rows[i].text), &v), rows[i].is_hex);
+        assert_true(v == (rows[i].is_hex ? rows[i].want : 42));
+    }
+}
+
 static void text_is_found_cut_and_trimmed(void **state)
 {
     (void)state;
@@ -163,6 +184,73 @@ static void buffers_stop_at_their_maximum(void **state)
     as_buf_drop(&b, 3);
     assert_string_equal(b.p, "123");
     as_buf_release(&b);
+}
+
+static void base64_goes_and_comes_back(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {/* RFC 4648, section 10 */
+                                          {"", ""},
+                                          {"f", "Zg=="},
+                                          {"fo", "Zm8="},
+                                          {"foo", "Zm9v"},
+                                          {"foob", "Zm9vYg=="},
+                                          {"fooba", "Zm9vYmE="},
+                                          {"foobar", "Zm9vYmFy"},
+                                          {"\xFB\xFF\xBF", "+/+/"}};
+    static const struct {
+        const char *text, *says;
+    } bad[] = {{"Zm9", "bad padding at offset 0"},      {"Zm9vZ===", "bad padding at offset 4"},
+               {"Zg==Zg==", "bad padding at offset 0"}, {"Zm9v\nZg=", "byte 0x0a at offset 4"},
+               {"Zm-v", "byte 0x2d at offset 2"},       {"Zm9v=", "bad padding at offset 4"}};
+    as_buf b;
+    as_buf_init(&b, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        as_buf_reset(&b);
+        assert_int_equal(as_base64_add(&b, as_str_of(rows[i][0])), AS_OK);
+        assert_true(as_str_eq_z(as_buf_str(&b), rows[i][1]));
+        uint8_t piece[3];
+        size_t at = 0, n_all = 0;
+        for (size_t n = 1; n != 0; n_all += n) {
+            assert_int_equal(as_base64_next(as_buf_str(&b), &at, piece, 3, &n, NULL), AS_OK);
+            assert_memory_equal(piece, rows[i][0] + n_all, n);
+        }
+        assert_int_equal(n_all, strlen(rows[i][0]));
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        as_err err = {0};
+        uint8_t bytes[16];
+        size_t at = 0, n = 0;
+        assert_int_equal(as_base64_next(as_str_of(bad[i].text), &at, bytes, 16, &n, &err),
+                         AS_PARSE);
+        assert_non_null(strstr(err.text, bad[i].says));
+    }
+    as_buf_release(&b);
+}
+
+static void arrays_double(void **state)
+{
+    (void)state;
+    int *a = NULL;
+    size_t cap = 0;
+    int n_moves = 0;
+    for (int i = 0; i < 1000; i++) {
+        const size_t before = cap;
+        int *more = as_grow(a, (size_t)i, &cap, sizeof *a);
+        assert_non_null(more);
+        assert_true((size_t)i < cap && (cap == before || cap == 16 || cap == before * 2));
+        n_moves += cap != before;
+        a = more;
+        a[i] = i;
+    }
+    assert_int_equal(n_moves, 7); /* 16 to 1024 */
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(a[i], i);
+    assert_null(as_grow(a, cap, &cap, SIZE_MAX / 1024));
+    assert_int_equal(cap, 1024);
+    free(a);
+    cap = SIZE_MAX / 2 + 1;
+    assert_null(as_grow(NULL, cap, &cap, 1));
 }
 
 static void utf8_is_judged_strictly(void **state)
@@ -350,8 +438,11 @@ int main(void)
         cmocka_unit_test(an_arena_can_be_emptied_and_filled_for_ever),
         cmocka_unit_test(injected_failures_surface),
         cmocka_unit_test(numbers_are_read_whole_or_not_at_all),
+        cmocka_unit_test(hex_is_read_whole_or_not_at_all),
         cmocka_unit_test(text_is_found_cut_and_trimmed),
         cmocka_unit_test(buffers_stop_at_their_maximum),
+        cmocka_unit_test(base64_goes_and_comes_back),
+        cmocka_unit_test(arrays_double),
         cmocka_unit_test(utf8_is_judged_strictly),
         cmocka_unit_test(utf8_round_trips_every_scalar_value),
         cmocka_unit_test(hashes_are_the_published_ones),

@@ -1,5 +1,5 @@
 /* test_client.c — the common driver against a scripted peer. Group N: the group of that number in
- * the conformance list (harness/backend/http/README.md). */
+ * the list of test_conformance.c. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <math.h>
@@ -15,7 +15,6 @@
 #include "unit/client_support.h"
 #include "unit/cm.h"
 
-static const char *const no_probe[] = {"probe=off", NULL};
 static const char ok_reply[] =
     "{\"model\":\"m\",\"choices\":[{\"index\":0,\"message\":{\"role\":\"assistant\",\"content\":"
     "\"ok\"},"
@@ -133,16 +132,14 @@ static void group2_group3_group4_streams(void **state)
     static const size_t pieces[] = {1, 7, 0};
     for (size_t k = 0; k < 3; k++) {
         stream_script s = {"", pieces[k]};
-        peer *p = peer_start(serve_stream, &s);
         static client c;
-        client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+        client_start(&c, serve_stream, &s, &be_openai, "m", client_no_probe);
         const as_request rq = client_chat();
         for (size_t i = 0; i < sizeof streams / sizeof streams[0]; i++) {
             s.bytes = streams[i].bytes; /* read by the peer after the request came */
             check_stream(i, pieces[k], client_ask(&c, &rq));
         }
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -163,9 +160,8 @@ static void pieces_are_told_as_they_come(void **state)
 {
     (void)state;
     stream_script s = {C("<think>a") C("b</think>") C(" x") C("y") F("stop") DONE, 0};
-    peer *p = peer_start(serve_stream, &s);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, serve_stream, &s, &be_openai, "m", client_no_probe);
     told t = {0};
     as_buf_init(&t.text, 0);
     as_buf_init(&t.reasoning, 0);
@@ -180,7 +176,6 @@ static void pieces_are_told_as_they_come(void **state)
     as_buf_release(&t.text);
     as_buf_release(&t.reasoning);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- requests -----------------------------------------------------------------------------------
@@ -204,11 +199,8 @@ static void record(void *user, const peer_request *rq, peer_conn *conn)
                      r->reply != NULL ? r->reply : ok_reply);
 }
 
-static const as_media picture = {.mime = AS_STR_INIT("image/png"), .bytes = AS_STR_INIT("\x89PNG")};
 static const as_media sound = {
     .is_audio = true, .mime = AS_STR_INIT("audio/x-wav"), .bytes = AS_STR_INIT("RIFFx")};
-static const as_message seen[] = {
-    {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("What?"), .media = &picture, .n_media = 1}};
 static const as_message heard[] = {
     {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("What?"), .media = &sound, .n_media = 1}};
 static const as_message begun[] = {
@@ -291,7 +283,7 @@ static const struct {
      AS_DROPPED_LOGPROBS},
     {"an image",
      "generic",
-     {.messages = seen, .n_messages = 1},
+     {.messages = client_seen, .n_messages = 1},
      {"[{\"type\":\"image_url\",\"image_url\":{\"url\":\"data:image/png;base64,iVBORw==\"}},"
       "{\"type\":\"text\",\"text\":\"What?\"}]"},
      0},
@@ -321,12 +313,11 @@ static void requests_by_profile(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         static recorder rec;
-        peer *p = peer_start(record, &rec);
         char profile[64];
         (void)snprintf(profile, sizeof profile, "profile=%s", requests[i].profile);
         const char *const options[] = {"probe=off", profile, NULL};
         static client c;
-        client_open(&c, &be_openai, "m", peer_url(p), options);
+        client_start(&c, record, &rec, &be_openai, "m", options);
         as_request rq = requests[i].rq;
         rq.is_chat = true;
         rq.max_tokens = 16;
@@ -337,7 +328,6 @@ static void requests_by_profile(void **state)
                      as_finish_name(r->finish), r->dropped, requests[i].dropped,
                      AS_ARG(r->message));
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -361,7 +351,8 @@ static void keys_come_from_the_environment_alone(void **state)
     const as_request rq = client_chat();
     static client c;
     as_err err = {0};
-    assert_int_equal(client_try_open(&c, &be_openai, "m", urls, no_probe, keys, &err), AS_OK);
+    assert_int_equal(client_try_open(&c, &be_openai, "m", urls, client_no_probe, keys, &err),
+                     AS_OK);
     (void)client_ask(&c, &rq);
     assert_non_null(strstr(rec.head, "Authorization: Bearer sk-secret-1\r\n"));
     assert_null(strstr(c.be->driver->info(c.be)->json.p, "sk-secret"));
@@ -410,9 +401,8 @@ static void group4_refusals_by_status(void **state)
         {200, "[]", AS_ERROR_PROTOCOL},
     };
     static recorder rec;
-    peer *p = peer_start(record, &rec);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, record, &rec, &be_openai, "m", client_no_probe);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++)
         for (int whole = 0; whole < 2; whole++) {
             as_request rq = client_chat();
@@ -426,7 +416,6 @@ static void group4_refusals_by_status(void **state)
                          as_error_kind_name(r->error), r->http_status, AS_ARG(r->message));
         }
     client_close(&c);
-    peer_stop(p);
 }
 
 static void serve_429_first(void *user, const peer_request *rq, peer_conn *conn)
@@ -443,9 +432,8 @@ static void serve_429_first(void *user, const peer_request *rq, peer_conn *conn)
 static void group5_nothing_is_sent_while_the_server_asks_to_wait(void **state)
 {
     (void)state;
-    peer *p = peer_start(serve_429_first, NULL);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, serve_429_first, NULL, &be_openai, "m", client_no_probe);
     const int64_t from = as_now_ns();
     as_request rq = client_chat();
     const as_response *r = client_ask(&c, &rq);
@@ -458,7 +446,6 @@ static void group5_nothing_is_sent_while_the_server_asks_to_wait(void **state)
     assert_in_range(as_now_ns() - from, 300 * 1000000, 3000 * 1000000LL);
     assert_true(r->queue_ns > r->total_ns / 2); /* most of it was waiting */
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- connections --------------------------------------------------------------------------------
@@ -544,9 +531,8 @@ static void group6_faults_of_connections(void **state)
                                           NULL};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         fault f = rows[i].f;
-        peer *p = peer_start(serve_fault, &f);
         static client c;
-        client_open(&c, &be_openai, "m", peer_url(p), options);
+        client_start(&c, serve_fault, &f, &be_openai, "m", options);
         const as_request rq = client_chat();
         const as_response *r = client_ask(&c, &rq);
         const int64_t ms = r->total_ns / 1000000;
@@ -554,7 +540,6 @@ static void group6_faults_of_connections(void **state)
             fail_msg("fault %d: %s after %lld ms: %.*s", (int)f, as_error_kind_name(r->error),
                      (long long)ms, AS_ARG(r->message));
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -562,16 +547,14 @@ static void group6_total_time(void **state)
 {
     (void)state;
     fault f = FAULT_PINGS_ONLY;
-    peer *p = peer_start(serve_fault, &f);
     static const char *const options[] = {"probe=off", "timeout=0.3", NULL};
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), options);
+    client_start(&c, serve_fault, &f, &be_openai, "m", options);
     const as_request rq = client_chat();
     const as_response *r = client_ask(&c, &rq);
     assert_int_equal(r->error, AS_ERROR_TIMEOUT);
     assert_in_range(r->total_ns, 300 * 1000000, 1500 * 1000000LL);
     client_close(&c);
-    peer_stop(p);
 }
 
 static void group6_refused_connection(void **state)
@@ -598,7 +581,8 @@ static void group6_refused_connection(void **state)
     client_close(&c);
     static const char *const urls[] = {"http://127.0.0.1:1", NULL};
     as_err err = {0};
-    assert_int_equal(client_try_open(&c, &be_openai, "m", urls, no_probe, NULL, &err), AS_TIMEOUT);
+    assert_int_equal(client_try_open(&c, &be_openai, "m", urls, client_no_probe, NULL, &err),
+                     AS_TIMEOUT);
     assert_non_null(strstr(err.text, "127.0.0.1:1"));
     client_close(&c);
 }
@@ -612,7 +596,8 @@ static void group6_another_endpoint_takes_over(void **state)
     const char *const urls[] = {peer_url(a), peer_url(b), NULL};
     static client c;
     as_err err = {0};
-    assert_int_equal(client_try_open(&c, &be_openai, "m", urls, no_probe, NULL, &err), AS_OK);
+    assert_int_equal(client_try_open(&c, &be_openai, "m", urls, client_no_probe, NULL, &err),
+                     AS_OK);
     int n_failed = 0, n_ok = 0;
     for (int i = 0; i < 40; i++) {
         if (i == 10)
@@ -658,9 +643,8 @@ static void group7_cancel_in_every_state(void **state)
 {
     (void)state;
     slow s = {0};
-    peer *p = peer_start(serve_slow, &s);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, serve_slow, &s, &be_openai, "m", client_no_probe);
     /* Before anything was sent. */
     as_request rq = client_chat();
     rq.job = 7;
@@ -668,7 +652,7 @@ static void group7_cancel_in_every_state(void **state)
     c.be->driver->cancel_one(c.be, 7);
     client_wait(&c, 1);
     assert_int_equal(c.kept[7].r.finish, AS_FINISH_CANCELLED);
-    assert_int_equal(peer_posts(p), 0);
+    assert_int_equal(peer_posts(c.peer), 0);
     /* In the middle of the stream, from its own piece. */
     rq.on_delta = cancel_me;
     rq.delta_user = &c;
@@ -704,7 +688,6 @@ static void group7_cancel_in_every_state(void **state)
     client_submit(&c, &last);
     assert_int_equal(c.be->driver->poll(c.be, 20, NULL, NULL, &err), AS_OK);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- keeping connections ------------------------------------------------------------------------
@@ -741,9 +724,8 @@ static void group11_connections_that_servers_close(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         closer how = rows[i].how;
-        peer *p = peer_start(serve_closing, &how);
         static client c;
-        client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+        client_start(&c, serve_closing, &how, &be_openai, "m", client_no_probe);
         for (int k = 0; k < 20; k++) {
             as_request rq = client_chat();
             rq.whole = true;
@@ -753,11 +735,10 @@ static void group11_connections_that_servers_close(void **state)
             if (rows[i].pause_ms != 0)
                 sleep_ms(rows[i].pause_ms);
         }
-        assert_in_range(peer_connections(p), 1, rows[i].n_connections + 4);
+        assert_in_range(peer_connections(c.peer), 1, rows[i].n_connections + 4);
         if (rows[i].how.close_after == 0)
-            assert_int_equal(peer_connections(p), 1);
+            assert_int_equal(peer_connections(c.peer), 1);
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -781,7 +762,7 @@ static void group11_body_of_5_mib_without_expect(void **state)
     const as_media big = {.mime = AS_STR("image/png"), .bytes = {text, BIG}};
     const as_message m = {.role = AS_STR("user"), .text = AS_STR("?"), .media = &big, .n_media = 1};
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_open(&c, &be_openai, "m", peer_url(p), client_no_probe);
     as_request rq = client_chat();
     rq.messages = &m;
     const as_response *r = client_ask(&c, &rq);
@@ -818,9 +799,8 @@ static void a_reply_is_told_of_when_it_is_there(void **state)
     (void)state;
     enum { N = 300, POLL_MS = 1000 };
     static recorder rec;
-    peer *p = peer_start(record, &rec);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, record, &rec, &be_openai, "m", client_no_probe);
     as_request rq = client_chat();
     rq.whole = true;
     for (int i = 0; i < N; i++) {
@@ -834,16 +814,14 @@ static void a_reply_is_told_of_when_it_is_there(void **state)
         assert_in_range(as_now_ns() - from - total_ns + 1000000, 0, POLL_MS / 2 * 1000000LL);
     }
     client_close(&c);
-    peer_stop(p);
 }
 
 static void group12_never_more_connections_than_allowed(void **state)
 {
     (void)state;
-    peer *p = peer_start(serve_after_20_ms, NULL);
     static const char *const options[] = {"probe=off", "concurrency=4", NULL};
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), options);
+    client_start(&c, serve_after_20_ms, NULL, &be_openai, "m", options);
     as_err err = {0};
     assert_int_equal(c.be->driver->prepare(c.be, 0, 64, &err), AS_OK);
     static as_request rq[64];
@@ -854,7 +832,7 @@ static void group12_never_more_connections_than_allowed(void **state)
         client_submit(&c, &rq[i]);
     }
     client_wait(&c, 64);
-    assert_int_equal(peer_most_at_once(p), 4);
+    assert_int_equal(peer_most_at_once(c.peer), 4);
     int64_t most_queued = 0;
     for (int i = 0; i < 64; i++) {
         assert_int_equal(c.kept[i].r.finish, AS_FINISH_STOP);
@@ -863,16 +841,14 @@ static void group12_never_more_connections_than_allowed(void **state)
     }
     assert_true(most_queued > 15 * 20 * 1000000LL - 50 * 1000000LL); /* waiting is told apart */
     client_close(&c);
-    peer_stop(p);
 }
 
 static void memory_is_flat_in_the_number_of_requests(void **state)
 {
     (void)state;
     static recorder rec;
-    peer *p = peer_start(record, &rec);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, record, &rec, &be_openai, "m", client_no_probe);
     as_request rq = client_chat();
     rq.whole = true;
     size_t before = 0;
@@ -883,9 +859,8 @@ static void memory_is_flat_in_the_number_of_requests(void **state)
             before = mallinfo2().uordblks; /* 0 under sanitizers, whose leak check stands in */
     }
     assert_in_range(mallinfo2().uordblks, 0, before + 4096);
-    assert_int_equal(peer_connections(p), 1);
+    assert_int_equal(peer_connections(c.peer), 1);
     client_close(&c);
-    peer_stop(p);
 }
 
 static void serve_huge(void *user, const peer_request *rq, peer_conn *conn)
@@ -906,26 +881,23 @@ static void serve_huge(void *user, const peer_request *rq, peer_conn *conn)
 static void a_body_beyond_the_limit_ends_the_request(void **state)
 {
     (void)state;
-    peer *p = peer_start(serve_huge, NULL);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), no_probe);
+    client_start(&c, serve_huge, NULL, &be_openai, "m", client_no_probe);
     as_request rq = client_chat();
     rq.whole = true;
     const as_response *r = client_ask(&c, &rq);
     assert_int_equal(r->error, AS_ERROR_PROTOCOL);
     assert_true(as_str_find(r->message, AS_STR("67108864 bytes")) != SIZE_MAX);
     client_close(&c);
-    peer_stop(p);
 }
 
 static void group14_the_same_request_twice(void **state)
 {
     (void)state;
     static recorder rec;
-    peer *p = peer_start(record, &rec);
     const char *const options[] = {"probe=off", "profile=llamacpp", NULL};
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), options);
+    client_start(&c, record, &rec, &be_openai, "m", options);
     as_request rq = client_chat();
     rq.no_cache = true;
     static char first[4096];
@@ -935,7 +907,6 @@ static void group14_the_same_request_twice(void **state)
     assert_string_equal(first, rec.body);
     assert_int_equal(r->dropped & AS_DROPPED_NO_CACHE, 0);
     client_close(&c);
-    peer_stop(p);
 }
 
 int main(void)

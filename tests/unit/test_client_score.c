@@ -108,9 +108,8 @@ static void group10_vllm_prompt_logprobs(void **state)
 {
     (void)state;
     static vllm_script s;
-    peer *p = peer_start(serve_vllm, &s);
     static client c;
-    client_open(&c, &be_vllm, "", peer_url(p), NULL);
+    client_start(&c, serve_vllm, &s, &be_vllm, "", NULL);
     assert_int_equal(c.be->driver->caps(c.be) &
                          (BE_CAN_SCORE | BE_CAN_TOKENIZE | BE_CAN_METRICS | BE_CAN_LOGPROBS),
                      BE_CAN_SCORE | BE_CAN_TOKENIZE | BE_CAN_METRICS | BE_CAN_LOGPROBS);
@@ -146,7 +145,6 @@ static void group10_vllm_prompt_logprobs(void **state)
     assert_int_equal(c.be->driver->metrics(c.be, &m, NULL), AS_OK);
     assert_true(m.running == 3 && m.prompt_tokens == 70 && isnan(m.kv_used));
     client_close(&c);
-    peer_stop(p);
 }
 
 static void group10_vllm_without_key(void **state)
@@ -221,9 +219,8 @@ static void scoring_by_echo(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         char reply[2048];
         (void)snprintf(reply, sizeof reply, "%s", rows[i].reply);
-        peer *p = peer_start(serve_echo, reply);
         static client c;
-        client_open(&c, &be_openai, "m", peer_url(p), NULL);
+        client_start(&c, serve_echo, reply, &be_openai, "m", NULL);
         assert_true((c.be->driver->caps(c.be) & BE_CAN_SCORE) != 0);
         const as_request rq = {.ask = AS_ASK_SCORE,
                                .prompt = AS_STR("A"),
@@ -236,7 +233,6 @@ static void scoring_by_echo(void **state)
             fail_msg("%s: %s, %d tokens: %.*s", rows[i].why, as_error_kind_name(r->error),
                      r->n_logprobs, AS_ARG(r->message));
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -257,15 +253,13 @@ static void serve_ignoring(void *user, const peer_request *rq, peer_conn *conn)
 static void echo_that_is_ignored_is_no_scoring(void **state)
 {
     (void)state;
-    peer *p = peer_start(serve_ignoring, NULL);
     static client c;
-    client_open(&c, &be_openai, "m", peer_url(p), NULL);
+    client_start(&c, serve_ignoring, NULL, &be_openai, "m", NULL);
     assert_int_equal(c.be->driver->caps(c.be) & (BE_CAN_LOGPROBS | BE_CAN_SCORE), 0);
     assert_true((c.be->driver->caps(c.be) & BE_CAN_TEXT) != 0);
     const as_request rq = {.ask = AS_ASK_SCORE, .prompt = AS_STR("A"), .continuation = AS_STR("B")};
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_UNSUPPORTED);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- llama.cpp ----------------------------------------------------------------------------------
@@ -332,9 +326,8 @@ static void llamacpp_forces_tokens_and_knows_its_limits(void **state)
 {
     (void)state;
     int n_lies = 0;
-    peer *p = peer_start(serve_llamacpp, &n_lies);
     static client c;
-    client_open(&c, &be_llamacpp, "", peer_url(p), NULL);
+    client_start(&c, serve_llamacpp, &n_lies, &be_llamacpp, "", NULL);
     assert_true((c.be->driver->caps(c.be) & BE_CAN_SCORE) != 0);
     const int32_t context[] = {2, 10};
     static const struct {
@@ -376,7 +369,6 @@ static void llamacpp_forces_tokens_and_knows_its_limits(void **state)
                            .n_continuation_ids = 5};
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_UNSUPPORTED);
     client_close(&c);
-    peer_stop(p);
 }
 
 int main(void)

@@ -34,10 +34,8 @@ static as_code toy_row(const as_json *value, const char *path, as_str *split, as
     if (!as_json_str(as_json_get(value, "split"), split))
         *split = AS_STR("test");
     as_jw_begin_object(out);
-    as_jw_key(out, "id");
-    as_jw_str(out, id);
-    as_jw_key(out, "x");
-    as_jw_i64(out, x);
+    as_jw_put_str(out, "id", id);
+    as_jw_put_i64(out, "x", x);
     as_jw_end_object(out);
     return AS_OK;
 }

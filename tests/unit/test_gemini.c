@@ -1,5 +1,6 @@
 /* test_gemini.c — the Google AI Studio driver against a scripted peer that speaks the recorded forms of
- * its API; Google's is not called here. Group N: the group of that number in the conformance list. */
+ * its API; Google's is not called here. Group N: the group of that number in the list
+ * of test_conformance.c. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,8 +9,6 @@
 #include "base/time.h"
 #include "unit/client_support.h"
 #include "unit/cm.h"
-
-static const char *const no_probe[] = {"probe=off", NULL};
 
 /* ---- the peer -----------------------------------------------------------------------------------
  */
@@ -68,13 +67,8 @@ static script *new_script(void)
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static const as_media picture = {.mime = AS_STR_INIT("image/png"), .bytes = AS_STR_INIT("\x89PNG")};
-static const as_media sound = {
-    .is_audio = true, .mime = AS_STR_INIT("audio/wav"), .bytes = AS_STR_INIT("RIFFx")};
-static const as_message seen[] = {
-    {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("What?"), .media = &picture, .n_media = 1}};
 static const as_message only_seen[] = {
-    {.role = AS_STR_INIT("user"), .media = &picture, .n_media = 1}};
+    {.role = AS_STR_INIT("user"), .media = &client_picture, .n_media = 1}};
 static const as_message turns[] = {
     {.role = AS_STR_INIT("system"), .text = AS_STR_INIT("S")},
     {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("U")},
@@ -137,7 +131,7 @@ static const struct {
      AS_DROPPED_THINK_BUDGET | AS_DROPPED_NO_CACHE | AS_DROPPED_IGNORE_EOS | AS_DROPPED_LORA |
          AS_DROPPED_LOGPROBS | AS_DROPPED_MIN_P | AS_DROPPED_TOP_K | AS_DROPPED_STOP},
     {"a picture goes in front of the text",
-     {.messages = seen, .n_messages = 1, GREEDY},
+     {.messages = client_seen, .n_messages = 1, GREEDY},
      false,
      "{\"contents\":[{\"role\":\"user\",\"parts\":[{\"inlineData\":{\"mimeType\":\"image/png\","
      "\"data\":\"iVBORw==\"}},{\"text\":\"What?\"}]}],\"generationConfig\":{\"temperature\":0,"
@@ -165,9 +159,8 @@ static void requests_are_exactly_these(void **state)
         script *s = new_script();
         if (requests[i].is_plain_model)
             s->model = "{\"name\":\"models/gemma-3-27b-it\"}";
-        peer *p = peer_start(serve, s);
         static client c;
-        client_open(&c, &be_gemini, "models/gemma-4-31b-it", peer_url(p), no_probe);
+        client_start(&c, serve, s, &be_gemini, "models/gemma-4-31b-it", client_no_probe);
         for (int is_whole = 0; is_whole < 2; is_whole++) {
             as_request rq = requests[i].rq;
             rq.is_chat = true;
@@ -185,7 +178,6 @@ static void requests_are_exactly_these(void **state)
                          AS_ARG(r->message));
         }
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -193,11 +185,10 @@ static void what_the_api_does_not_take(void **state)
 {
     (void)state;
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_gemini, "gemma-4-31b-it", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_gemini, "gemma-4-31b-it", client_no_probe);
     as_request rq = client_chat();
-    const as_message heard = {.role = AS_STR("user"), .media = &sound, .n_media = 1};
+    const as_message heard = {.role = AS_STR("user"), .media = &client_sound, .n_media = 1};
     rq.messages = &heard;
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_UNSUPPORTED);
     const as_request text = client_text("x");
@@ -214,10 +205,9 @@ static void what_the_api_does_not_take(void **state)
     const as_response *r = client_ask(&c, &rq);
     assert_int_equal(r->error, AS_ERROR_REQUEST);
     assert_true(as_str_find(r->message, AS_STR("20971520")) != SIZE_MAX);
-    assert_int_equal(peer_posts(p), 0); /* none of them was sent */
+    assert_int_equal(peer_posts(c.peer), 0); /* none of them was sent */
     free(bytes);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- replies ------------------------------------------------------------------------------------
@@ -475,16 +465,14 @@ static void group9_streams_as_events_and_as_an_array(void **state)
         s->is_stream = true;
         s->piece = pieces[k % 3];
         s->type = is_array ? "application/json; charset=UTF-8" : "text/event-stream";
-        peer *p = peer_start(serve, s);
         static client c;
-        client_open(&c, &be_gemini, "gemma-4-31b-it", peer_url(p), no_probe);
+        client_start(&c, serve, s, &be_gemini, "gemma-4-31b-it", client_no_probe);
         const as_request rq = client_chat();
         for (size_t i = 0; i < sizeof replies / sizeof replies[0]; i++) {
             s->reply = write_form(&keep, i, is_array);
             check_reply(i, is_array ? "array" : "events", s->piece, client_ask(&c, &rq));
         }
         client_close(&c);
-        peer_stop(p);
     }
     as_arena_release(&keep);
 }
@@ -493,9 +481,8 @@ static void whole_replies(void **state)
 {
     (void)state;
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_gemini, "gemma-4-31b-it", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_gemini, "gemma-4-31b-it", client_no_probe);
     as_request rq = client_chat();
     rq.whole = true;
     const as_response *r = client_ask(&c, &rq);
@@ -514,7 +501,6 @@ static void whole_replies(void **state)
     s->reply = "{\"usageMetadata\":{}}";
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_PROTOCOL);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- refusals and limits ------------------------------------------------------------------------
@@ -566,9 +552,8 @@ static void group4_group5_refusals(void **state)
         {503, REFUSAL("503", "overloaded", "UNAVAILABLE", ""), AS_ERROR_SERVER, -1},
     };
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_gemini, "gemma-4-31b-it", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_gemini, "gemma-4-31b-it", client_no_probe);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         s->status = rows[i].status;
         s->reply = rows[i].body;
@@ -579,7 +564,6 @@ static void group4_group5_refusals(void **state)
                      (long long)r->retry_after_ms, AS_ARG(r->message));
     }
     client_close(&c);
-    peer_stop(p);
 }
 
 /* 300 a minute: 30 at once, then five in a second. */
@@ -587,10 +571,9 @@ static void requests_a_minute_are_kept(void **state)
 {
     (void)state;
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static const char *const options[] = {"probe=off", "rpm=300", "concurrency=1", NULL};
     static client c;
-    client_open(&c, &be_gemini, "gemma-4-31b-it", peer_url(p), options);
+    client_start(&c, serve, s, &be_gemini, "gemma-4-31b-it", options);
     static as_request rq[34];
     const int64_t from = as_now_ns();
     for (int i = 0; i < 34; i++) {
@@ -602,7 +585,6 @@ static void requests_a_minute_are_kept(void **state)
     client_wait(&c, 34);
     assert_in_range(as_now_ns() - from, 700 * 1000000LL, 9000 * 1000000LL);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------
@@ -640,9 +622,9 @@ static void keys_are_sent_in_one_head_alone(void **state)
     static client c;
     as_err err = {0};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        assert_int_equal(
-            client_try_open(&c, &be_gemini, "gemma-4-31b-it", urls, no_probe, rows[i].env, &err),
-            AS_OK);
+        assert_int_equal(client_try_open(&c, &be_gemini, "gemma-4-31b-it", urls, client_no_probe,
+                                         rows[i].env, &err),
+                         AS_OK);
         const as_request rq = client_chat();
         (void)client_ask(&c, &rq);
         assert_non_null(strstr(s->head, rows[i].head));
@@ -654,7 +636,7 @@ static void keys_are_sent_in_one_head_alone(void **state)
     }
     static const char *const nowhere[] = {NULL};
     assert_int_equal(
-        client_try_open(&c, &be_gemini, "gemma-4-31b-it", nowhere, no_probe, no_key, &err),
+        client_try_open(&c, &be_gemini, "gemma-4-31b-it", nowhere, client_no_probe, no_key, &err),
         AS_RANGE);
     assert_non_null(strstr(err.text, "GEMINI_API_KEY"));
     client_close(&c);
@@ -729,7 +711,7 @@ static void models_that_are_not_opened(void **state)
         s->model = rows[i].model;
         s->model_status = rows[i].status;
         const as_code code =
-            client_try_open(&c, &be_gemini, rows[i].name, urls, no_probe, first_key, &err);
+            client_try_open(&c, &be_gemini, rows[i].name, urls, client_no_probe, first_key, &err);
         if (code != AS_RANGE || strstr(err.text, rows[i].says) == NULL)
             fail_msg("%s: code %d, \"%s\"", rows[i].name, (int)code, err.text);
         assert_null(strstr(err.text, "secret"));

@@ -99,6 +99,47 @@ static void what_is_written_reads_back(void **state)
     as_buf_release(&b);
 }
 
+static void lists_of_ids_are_read_and_written(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *error; /* NULL: it is read */
+        int n;
+    } rows[] = {
+        {"[]", NULL, 0},
+        {"[0,7,2147483647]", NULL, 3},
+        {"{\"a\":1}", "want a list of token ids, found an object", 0},
+        {"[1,-1]", "entry 2 is no token id", 0},
+        {"[2147483648]", "entry 1 is no token id", 0},
+        {"[1,2,3.5]", "entry 3 is no token id", 0},
+        {"[\"1\"]", "entry 1 is no token id", 0},
+    };
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        as_json *t = NULL;
+        as_err err = {0};
+        assert_int_equal(as_json_parse(&t, as_str_of(rows[i].text), &err), AS_OK);
+        int32_t *ids = NULL;
+        int n = -1;
+        const as_code c = as_json_ids(t, &ids, &n, &keep, &err);
+        assert_int_equal(c, rows[i].error == NULL ? AS_OK : AS_PARSE);
+        assert_int_equal(n, c == AS_OK ? rows[i].n : -1);
+        assert_string_equal(err.text, rows[i].error == NULL ? "" : rows[i].error);
+        if (c == AS_OK) {
+            as_buf b;
+            as_jw w;
+            as_buf_init(&b, 0);
+            as_jw_init(&w, &b);
+            as_jw_put_ids(&w, "ids", ids, n);
+            assert_string_equal(b.p + strlen("\"ids\":"), rows[i].text);
+            as_buf_release(&b);
+        }
+        as_json_free(t);
+    }
+    as_arena_release(&keep);
+}
+
 static void write_plain(const char *path, as_str text)
 {
     as_err err = {0};
@@ -212,6 +253,7 @@ int main(void)
         cmocka_unit_test(values_are_read_with_their_kinds),
         cmocka_unit_test(bad_texts_name_the_place),
         cmocka_unit_test(what_is_written_reads_back),
+        cmocka_unit_test(lists_of_ids_are_read_and_written),
         cmocka_unit_test(lines_come_with_their_numbers),
         cmocka_unit_test(a_bad_line_is_named),
         cmocka_unit_test(damaged_gzip_is_an_error),

@@ -1,5 +1,6 @@
 /* test_lmstudio.c — the LM Studio driver against a scripted peer that speaks the recorded forms of its
- * routes; no LM Studio runs here. Group N: the group of that number in the conformance list. */
+ * routes; no LM Studio runs here. Group N: the group of that number in the list
+ * of test_conformance.c. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -89,11 +90,6 @@ static script *new_script(void)
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static const as_media picture = {.mime = AS_STR_INIT("image/png"), .bytes = AS_STR_INIT("\x89PNG")};
-static const as_media sound = {
-    .is_audio = true, .mime = AS_STR_INIT("audio/wav"), .bytes = AS_STR_INIT("RIFFx")};
-static const as_message seen[] = {
-    {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("What?"), .media = &picture, .n_media = 1}};
 static const as_message begun[] = {
     {.role = AS_STR_INIT("system"), .text = AS_STR_INIT("S")},
     {.role = AS_STR_INIT("user"), .text = AS_STR_INIT("U")},
@@ -146,7 +142,7 @@ static const struct {
      AS_DROPPED_THINK_BUDGET | AS_DROPPED_NO_CACHE | AS_DROPPED_IGNORE_EOS | AS_DROPPED_LORA |
          AS_DROPPED_LOGPROBS | AS_DROPPED_MIN_P},
     {"a picture",
-     {.is_chat = true, .messages = seen, .n_messages = 1, GREEDY},
+     {.is_chat = true, .messages = client_seen, .n_messages = 1, GREEDY},
      "/api/v0/chat/completions",
      "{\"model\":\"gemma:2\",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\","
      "\"image_url\":{\"url\":\"data:image/png;base64,iVBORw==\"}},{\"type\":\"text\",\"text\":"
@@ -165,9 +161,8 @@ static void requests_are_exactly_these(void **state)
 {
     (void)state;
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_lmstudio, "gemma", peer_url(p), NULL);
+    client_start(&c, serve, s, &be_lmstudio, "gemma", NULL);
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         as_request rq = requests[i].rq;
         rq.max_tokens = 16;
@@ -181,7 +176,7 @@ static void requests_are_exactly_these(void **state)
                      AS_ARG(r->message));
     }
     as_request rq = client_chat();
-    const as_message heard = {.role = AS_STR("user"), .media = &sound, .n_media = 1};
+    const as_message heard = {.role = AS_STR("user"), .media = &client_sound, .n_media = 1};
     rq.messages = &heard;
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_UNSUPPORTED);
     static const int32_t ids[] = {2, 818};
@@ -192,7 +187,6 @@ static void requests_are_exactly_these(void **state)
     score.continuation = AS_STR("y");
     assert_int_equal(client_ask(&c, &score)->error, AS_ERROR_UNSUPPORTED);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- replies ------------------------------------------------------------------------------------
@@ -251,9 +245,8 @@ static void group4_streams(void **state)
     static const size_t pieces[] = {1, 7, 0};
     for (size_t k = 0; k < 3; k++) {
         script *s = new_script();
-        peer *p = peer_start(serve, s);
         static client c;
-        client_open(&c, &be_lmstudio, "gemma", peer_url(p), NULL);
+        client_start(&c, serve, s, &be_lmstudio, "gemma", NULL);
         s->piece = pieces[k];
         s->is_stream = true;
         const as_request rq = client_chat();
@@ -275,7 +268,6 @@ static void group4_streams(void **state)
                          (long long)r->server_generation_ns, AS_ARG(r->message));
         }
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -283,9 +275,8 @@ static void whole_replies(void **state)
 {
     (void)state;
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_lmstudio, "gemma", peer_url(p), NULL);
+    client_start(&c, serve, s, &be_lmstudio, "gemma", NULL);
     as_request rq = client_chat();
     rq.whole = true;
     const as_response *r = client_ask(&c, &rq);
@@ -318,7 +309,6 @@ static void whole_replies(void **state)
             fail_msg("row %zu: %s: %.*s", i, as_error_kind_name(r->error), AS_ARG(r->message));
     }
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------
@@ -352,9 +342,8 @@ static void identity_by_what_there_is(void **state)
         script *s = new_script();
         s->v1 = rows[i].v1;
         s->v0 = rows[i].v0;
-        peer *p = peer_start(serve, s);
         static client c;
-        client_open(&c, &be_lmstudio, rows[i].name, peer_url(p), NULL);
+        client_start(&c, serve, s, &be_lmstudio, rows[i].name, NULL);
         const be_info *info = c.be->driver->info(c.be);
         const as_request rq = client_chat();
         (void)client_ask(&c, &rq);
@@ -370,7 +359,6 @@ static void identity_by_what_there_is(void **state)
                      AS_ARG(info->quantization), s->path, s->body);
         assert_int_equal(s->loaded[0], 0);
         client_close(&c);
-        peer_stop(p);
     }
 }
 

@@ -1,13 +1,12 @@
 /* test_ollama.c — the Ollama driver against a scripted peer that speaks the recorded forms of its
- * routes; no Ollama runs here. Group N: the group of that number in the conformance list. */
+ * routes; no Ollama runs here. Group N: the group of that number in the list
+ * of test_conformance.c. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "unit/client_support.h"
 #include "unit/cm.h"
-
-static const char *const no_probe[] = {"probe=off", NULL};
 
 /* ---- the peer -----------------------------------------------------------------------------------
  */
@@ -77,9 +76,6 @@ static script *new_script(void)
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static const as_media picture = {.mime = AS_STR_INIT("image/png"), .bytes = AS_STR_INIT("\x89PNG")};
-static const as_media sound = {
-    .is_audio = true, .mime = AS_STR_INIT("audio/wav"), .bytes = AS_STR_INIT("RIFFx")};
 static const as_media both[] = {
     {.mime = AS_STR_INIT("image/png"), .bytes = AS_STR_INIT("\x89PNG")},
     {.is_audio = true, .mime = AS_STR_INIT("audio/wav"), .bytes = AS_STR_INIT("RIFFx")}};
@@ -142,7 +138,7 @@ static const struct {
          "\"temperature\":0,\"seed\":0") ",\"logprobs\":true,\"top_logprobs\":20}",
      AS_DROPPED_THINK_BUDGET | AS_DROPPED_NO_CACHE | AS_DROPPED_IGNORE_EOS | AS_DROPPED_LORA |
          AS_DROPPED_LOGPROBS},
-    {"a picture and a sound, in one list and without a data: prefix",
+    {"a picture and a client_sound, in one list and without a data: prefix",
      {.is_chat = true,
       .messages = seen,
       .n_messages = 1,
@@ -166,9 +162,8 @@ static void requests_are_exactly_these(void **state)
     (void)state;
     script *s = new_script();
     s->reply = whole;
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_ollama, "gemma4:e4b", client_no_probe);
     for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
         as_request rq = requests[i].rq;
         rq.max_tokens = 16;
@@ -182,7 +177,6 @@ static void requests_are_exactly_these(void **state)
                      AS_ARG(r->message));
     }
     client_close(&c);
-    peer_stop(p);
 }
 
 static void what_the_model_cannot_is_refused_or_dropped(void **state)
@@ -190,15 +184,14 @@ static void what_the_model_cannot_is_refused_or_dropped(void **state)
     (void)state;
     script *s = new_script();
     s->show = "{\"details\":{},\"capabilities\":[\"completion\"]}";
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_ollama, "gemma4:e4b", client_no_probe);
     as_request rq = client_chat();
     rq.think = AS_THINK_ON;
     const as_response *r = client_ask(&c, &rq);
     assert_int_equal(r->dropped, AS_DROPPED_THINK);
     assert_non_null(strstr(s->body, "\"think\":false"));
-    const as_media *const media[] = {&picture, &sound};
+    const as_media *const media[] = {&client_picture, &client_sound};
     for (int i = 0; i < 2; i++) {
         const as_message m = {.role = AS_STR("user"), .media = media[i], .n_media = 1};
         rq.messages = &m;
@@ -209,7 +202,6 @@ static void what_the_model_cannot_is_refused_or_dropped(void **state)
     const as_request by_ids = {.ids = ids, .n_ids = 2, .max_tokens = 1};
     assert_int_equal(client_ask(&c, &by_ids)->error, AS_ERROR_UNSUPPORTED);
     client_close(&c);
-    peer_stop(p);
 }
 
 static void the_window_is_the_same_in_every_request(void **state)
@@ -228,10 +220,9 @@ static void the_window_is_the_same_in_every_request(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         script *s = new_script();
-        peer *p = peer_start(serve, s);
         const char *const options[] = {"probe=off", rows[i].option, "keep_alive=-1", NULL};
         static client c;
-        client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), options);
+        client_start(&c, serve, s, &be_ollama, "gemma4:e4b", options);
         as_err err = {0};
         assert_int_equal(c.be->driver->prepare(c.be, rows[i].total_tokens, 8, &err), AS_OK);
         const as_request rq = client_chat();
@@ -240,7 +231,6 @@ static void the_window_is_the_same_in_every_request(void **state)
             fail_msg("row %zu: no %s in %s", i, rows[i].want, s->body);
         assert_non_null(strstr(s->body, "\"keep_alive\":-1,"));
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -348,9 +338,8 @@ static void group8_group4_streams(void **state)
     static const size_t pieces[] = {1, 7, 0};
     for (size_t k = 0; k < 3; k++) {
         script *s = new_script();
-        peer *p = peer_start(serve, s);
         static client c;
-        client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), no_probe);
+        client_start(&c, serve, s, &be_ollama, "gemma4:e4b", client_no_probe);
         s->piece = pieces[k];
         s->is_stream = true;
         const as_request rq = client_chat();
@@ -359,7 +348,6 @@ static void group8_group4_streams(void **state)
             check_stream(i, pieces[k], client_ask(&c, &rq));
         }
         client_close(&c);
-        peer_stop(p);
     }
 }
 
@@ -373,9 +361,8 @@ static void whole_replies_and_log_probabilities(void **state)
 {
     (void)state;
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_ollama, "gemma4:e4b", client_no_probe);
     as_request rq = client_chat();
     rq.whole = true;
     rq.top_logprobs = 2;
@@ -397,7 +384,6 @@ static void whole_replies_and_log_probabilities(void **state)
     rq.whole = true;
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_PROTOCOL);
     client_close(&c);
-    peer_stop(p);
 }
 
 static void group4_refusals(void **state)
@@ -420,9 +406,8 @@ static void group4_refusals(void **state)
          AS_ERROR_SERVER},
     };
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_ollama, "gemma4:e4b", client_no_probe);
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         s->status = rows[i].status;
         s->reply = rows[i].body;
@@ -432,7 +417,6 @@ static void group4_refusals(void **state)
             fail_msg("row %zu: %s, %d", i, as_error_kind_name(r->error), r->http_status);
     }
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- scoring ------------------------------------------------------------------------------------
@@ -458,9 +442,8 @@ static void first_tokens_are_scored_among_the_likeliest(void **state)
         {" Paris", -3.5, true, false}, {"Apple", -1.5, true, false}, /* may begin with a told one */
     };
     script *s = new_script();
-    peer *p = peer_start(serve, s);
     static client c;
-    client_open(&c, &be_ollama, "gemma4:e4b", peer_url(p), no_probe);
+    client_start(&c, serve, s, &be_ollama, "gemma4:e4b", client_no_probe);
     assert_int_equal(c.be->driver->caps(c.be) & (BE_CAN_SCORE | BE_CAN_SCORE_FIRST),
                      BE_CAN_SCORE_FIRST);
     s->reply = options_reply;
@@ -490,7 +473,6 @@ static void first_tokens_are_scored_among_the_likeliest(void **state)
     s->reply = "{\"response\":\"\",\"done\":true}"; /* an end token: no entry */
     assert_int_equal(client_ask(&c, &rq)->error, AS_ERROR_UNSUPPORTED);
     client_close(&c);
-    peer_stop(p);
 }
 
 /* ---- opening ------------------------------------------------------------------------------------
@@ -571,13 +553,15 @@ static void models_that_are_not_opened(void **state)
         as_code code;
         const char *says;
     } rows[] = {
-        {"x", NULL, NULL, no_probe, AS_RANGE, "ollama pull x"},
-        {"gpt-oss:120b-cloud", show, NULL, no_probe, AS_RANGE, "cloud=on"},
-        {"qwen3:cloud", show, NULL, no_probe, AS_RANGE, "cloud=on"},
-        {"alias", "{\"remote_host\":\"https://ollama.com\"}", NULL, no_probe, AS_RANGE, "cloud=on"},
+        {"x", NULL, NULL, client_no_probe, AS_RANGE, "ollama pull x"},
+        {"gpt-oss:120b-cloud", show, NULL, client_no_probe, AS_RANGE, "cloud=on"},
+        {"qwen3:cloud", show, NULL, client_no_probe, AS_RANGE, "cloud=on"},
+        {"alias", "{\"remote_host\":\"https://ollama.com\"}", NULL, client_no_probe, AS_RANGE,
+         "cloud=on"},
         {"qwen3:cloud", show, NULL, cloud, AS_OK, ""},
-        {"", show, "{\"models\":[{\"name\":\"a\"},{\"name\":\"b\"}]}", no_probe, AS_RANGE, "a, b"},
-        {"", show, "{\"models\":[]}", no_probe, AS_RANGE, "none"},
+        {"", show, "{\"models\":[{\"name\":\"a\"},{\"name\":\"b\"}]}", client_no_probe, AS_RANGE,
+         "a, b"},
+        {"", show, "{\"models\":[]}", client_no_probe, AS_RANGE, "none"},
         {"m", show, NULL, bad_cloud, AS_RANGE, "on or off"},
         {"m", show, NULL, bad_keep, AS_RANGE, "30m"},
     };

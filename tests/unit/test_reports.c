@@ -391,12 +391,9 @@ static void shows_samples(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 12, 2);
-    db_store *db = NULL;
+    db_store *db = case_open(&d, &c, 12, 2);
     db_run begun;
     int64_t task = 0;
-    assert_int_equal(db_open(&db, d.db, DB_CREATE, NULL, &err), AS_OK);
     assert_int_equal(db_run_begin(db, &c.run, false, &begun, &err), AS_OK);
     assert_int_equal(db_task_begin(db, begun.id, &c.task, &task, &err), AS_OK);
     for (size_t i = 0; i < 12; i++) {
@@ -429,9 +426,7 @@ static void shows_samples(void **state)
     assert_int_equal(rp_sample_text(db, &row, AS_STR("q99"), &out, &err), AS_RANGE);
     as_buf_release(&out);
     as_arena_release(&keep);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 int main(void)

@@ -96,10 +96,7 @@ static void keeps_what_it_is_given(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, CASE_ITEMS, CASE_REPEATS);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, CASE_ITEMS, CASE_REPEATS);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     assert_false(run.is_resumed);
@@ -134,9 +131,7 @@ static void keeps_what_it_is_given(void **state)
     assert_int_equal(db_attempt_texts(db, task, AS_STR("q999"), 0, &texts, &keep, &err), AS_RANGE);
     says(&err, "no answer to item \"q999\"");
     as_arena_release(&keep);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 static void keeps_summaries(void **state)
@@ -145,10 +140,7 @@ static void keeps_summaries(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, CASE_ITEMS, CASE_REPEATS);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, CASE_ITEMS, CASE_REPEATS);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     put_all(db, &c, task);
@@ -196,9 +188,7 @@ static void keeps_summaries(void **state)
     assert_null(strstr(report.p, "BAD"));
     as_buf_release(&report);
     as_arena_release(&keep);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 /* ---- resuming ---------------------------------------------------------------------------------
@@ -210,10 +200,7 @@ static void asks_again_only_what_failed(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 3, 2);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, 3, 2);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     db_record good = case_record(&c, task, 0, 1);
@@ -235,9 +222,7 @@ static void asks_again_only_what_failed(void **state)
     as_buf_init(&report, 0);
     OK(db_check(db, &report, &err));
     as_buf_release(&report);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 static void finds_its_run_again(void **state)
@@ -246,10 +231,7 @@ static void finds_its_run_again(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 3, 1);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, 3, 1);
     db_run first;
     db_run again;
     const int64_t task = begin(db, &c, &first);
@@ -271,9 +253,7 @@ static void finds_its_run_again(void **state)
     c.run.host_json = AS_STR("{");
     assert_int_equal(db_run_begin(db, &c.run, false, &again, &err), AS_PARSE);
     says(&err, "store: host");
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 /* A run that a living process works on is left to it; its death is noticed. */
@@ -326,10 +306,7 @@ static void refuses_other_items(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 70, 1);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, 70, 1);
     db_run run;
     int64_t task = begin(db, &c, &run);
     c.task.n_samples = 69;
@@ -339,9 +316,7 @@ static void refuses_other_items(void **state)
     c.task.scorer_version = 2;
     assert_int_equal(db_task_begin(db, run.id, &c.task, &task, &err), AS_INTEGRITY);
     says(&err, "another scorer");
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 /* From the end to position 40, then, in a second sitting, the first 60: some answers twice. */
@@ -370,10 +345,7 @@ static void fill_one_way(bool is_backwards, as_buf *text)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, CASE_ITEMS, 1);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, CASE_ITEMS, 1);
     db_run run;
     int64_t task = 0;
     if (is_backwards)
@@ -384,9 +356,7 @@ static void fill_one_way(bool is_backwards, as_buf *text)
     OK(db_put_summary(db, task, &s, c.task.scorer, 1, &err));
     finish(db, run.id);
     OK(case_export(db, text, &err));
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 static void order_does_not_matter(void **state)
@@ -436,10 +406,7 @@ static void scores_stand_side_by_side(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, CASE_ITEMS, CASE_REPEATS);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, CASE_ITEMS, CASE_REPEATS);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     put_all(db, &c, task);
@@ -464,9 +431,7 @@ static void scores_stand_side_by_side(void **state)
     assert_int_equal(db_flush(db, &err), AS_RANGE);
     says(&err, "no answer at position 999");
     as_arena_release(&keep);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 /* ---- files that are not what they should be ----------------------------------------------------
@@ -574,10 +539,7 @@ static void finds_damage(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, CASE_ITEMS, 2);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, CASE_ITEMS, 2);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     put_all(db, &c, task);
@@ -608,10 +570,8 @@ static void finds_damage(void **state)
     if (code == AS_OK)
         code = db_check(db, &report, &err);
     assert_int_equal(code, AS_INTEGRITY);
-    db_close(db);
     as_buf_release(&report);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 /* What a score stands on is found by a join, without our program. */
@@ -621,11 +581,8 @@ static void circumstances_are_columns(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 3, 1);
+    db_store *db = case_open(&d, &c, 3, 1);
     c.run.config_json = AS_STR("{\"seed\":7,\"think\":\"off\"}");
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
     db_run run;
     put_all(db, &c, begin(db, &c, &run));
     OK(db_flush(db, &err));
@@ -645,8 +602,7 @@ static void circumstances_are_columns(void **state)
     assert_string_equal(out.p, "toy|official|5|0|off|7|00ff|abcd|1|0.1.0|Z80\n"
                                "q0|toy:official|A|0|toy\n3\n");
     as_buf_release(&out);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, NULL);
 }
 
 /* ---- trouble while writing --------------------------------------------------------------------
@@ -658,10 +614,7 @@ static void survives_a_full_disk(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 2000, 1);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, 2000, 1);
     db_run run;
     int64_t task = begin(db, &c, &run);
     for (size_t i = 0; i < 100; i++) {
@@ -692,9 +645,7 @@ static void survives_a_full_disk(void **state)
     for (size_t i = 0; i < 100; i++)
         assert_true(done[i]);
     assert_false(done[1999]);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 static void names_another_writer(void **state)
@@ -801,10 +752,7 @@ static void takes_records_from_threads(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, ALL_PUT, 1);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, ALL_PUT, 1);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     pthread_t threads[PUTTERS];
@@ -819,9 +767,7 @@ static void takes_records_from_threads(void **state)
     OK(db_done(db, task, 1, done, ALL_PUT, &err));
     for (size_t i = 0; i < ALL_PUT; i++)
         assert_true(done[i]);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 static void reads_from_a_folder_that_cannot_be_written(void **state)
@@ -830,10 +776,7 @@ static void reads_from_a_folder_that_cannot_be_written(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, 3, 1);
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
+    db_store *db = case_open(&d, &c, 3, 1);
     db_run run;
     const int64_t task = begin(db, &c, &run);
     put_all(db, &c, task);
@@ -851,8 +794,7 @@ static void reads_from_a_folder_that_cannot_be_written(void **state)
         assert_int_equal(db_open(&db, d.db, DB_WRITE, NULL, &err), AS_IO);
         (void)chmod(d.dir, 0755);
     }
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, NULL);
 }
 
 int main(void)

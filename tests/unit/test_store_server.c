@@ -256,12 +256,9 @@ static void keeps_what_servers_tell(void **state)
     as_err err = {0};
     case_dir d;
     case_task c;
-    case_dir_make(&d);
-    case_init(&c, CALLS, 1);
+    db_store *db = case_open(&d, &c, CALLS, 1);
     c.run.model.scheme = AS_STR("openai");
     c.run.concurrency = 4;
-    db_store *db = NULL;
-    OK(db_open(&db, d.db, DB_CREATE, NULL, &err));
     db_run run;
     int64_t task = 0;
     OK(db_run_begin(db, &c.run, false, &run, &err));
@@ -312,9 +309,7 @@ static void keeps_what_servers_tell(void **state)
     assert_int_equal(db_col_i64(&a, 1, -1), 1);
     db_finish(&a);
     as_arena_release(&keep);
-    db_close(db);
-    case_release(&c);
-    case_dir_clean(&d);
+    case_close(&d, &c, db);
 }
 
 int main(void)

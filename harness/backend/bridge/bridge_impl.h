@@ -30,7 +30,8 @@ typedef struct bridge_job {
     as_arena keep;                  /* of reply */
     as_token_logprob *logprobs;     /* [n_logprobs], heap */
     int64_t *gaps_ns;               /* [n_gaps], heap */
-    int n_logprobs, cap_logprobs, n_gaps, cap_gaps;
+    int n_logprobs, n_gaps;
+    size_t cap_logprobs, cap_gaps;
     unsigned dropped;
     bool is_done;
     as_response reply;

@@ -350,30 +350,14 @@ static as_code call(bridge_backend *be, const char *op, const as_request *rq, as
     return c;
 }
 
-static as_code read_ids(const as_json *reply, int32_t **ids, int *n, as_arena *keep, as_err *err)
-{
-    const as_json *list = NULL;
-    AS_TRY(as_json_need_array(reply, "tokens", &list, err));
-    const size_t count = as_json_count(list);
-    *ids = count < INT32_MAX ? as_new(keep, int32_t, count + 1) : NULL;
-    if (*ids == NULL)
-        return as_nomem(err);
-    *n = 0;
-    for (const as_json *i = as_json_first(list); i != NULL; i = as_json_next(i)) {
-        int64_t id = 0;
-        if (!as_json_i64(i, &id) || id < 0 || id > INT32_MAX)
-            return as_fail(err, AS_PARSE, "tjs: \"tokens\": want ids");
-        (*ids)[(*n)++] = (int32_t)id;
-    }
-    return AS_OK;
-}
-
 static as_code tjs_tokenize(be_backend *base, as_str text, bool is_prompt, int32_t **ids, int *n,
                             as_arena *keep, as_err *err)
 {
     as_json *reply = NULL;
     AS_TRY(call((bridge_backend *)base, "tokenize", NULL, text, is_prompt, &reply, err));
-    const as_code c = read_ids(reply, ids, n, keep, err);
+    const as_code c = as_json_ids(as_json_get(reply, "tokens"), ids, n, keep, err);
+    if (c != AS_OK)
+        (void)as_wrap(err, "tjs: \"tokens\"");
     as_json_free(reply);
     return c;
 }
@@ -551,13 +535,7 @@ static as_code tjs_open(be_backend **out, const be_config *config, as_err *err)
     be->base.driver = &be_tjs;
     be->log = config->log;
     be->may_restart = true;
-    be->info = (be_info){.n_params = -1,
-                         .n_params_active = -1,
-                         .file_bytes = -1,
-                         .max_concurrency = 1,
-                         .weights_bytes = -1,
-                         .kv_bytes = -1,
-                         .scratch_bytes = -1};
+    be->info = (be_info){BE_INFO_UNKNOWN, .max_concurrency = 1};
     as_arena_init(&be->keep, 0);
     const as_code c = open_all(be, config, err);
     if (c != AS_OK) {

@@ -45,23 +45,12 @@ void bridge_job_fail(bridge_job *j, as_error_kind kind, const char *fmt, ...)
     j->is_done = true;
 }
 
-static bool grow(void **p, int *cap, int n, size_t size)
-{
-    if (n < *cap)
-        return true;
-    const int wanted = *cap < 16 ? 16 : *cap * 2;
-    void *grown = n < BRIDGE_MAX_TOKENS ? realloc(*p, (size_t)wanted * size) : NULL;
-    if (grown == NULL)
-        return false;
-    *p = grown;
-    *cap = wanted;
-    return true;
-}
-
 as_token_logprob *bridge_job_place(bridge_job *j)
 {
-    void *p = j->logprobs;
-    if (!grow(&p, &j->cap_logprobs, j->n_logprobs, sizeof *j->logprobs)) {
+    void *p = j->n_logprobs < BRIDGE_MAX_TOKENS ? as_grow(j->logprobs, (size_t)j->n_logprobs,
+                                                          &j->cap_logprobs, sizeof *j->logprobs)
+                                                : NULL;
+    if (p == NULL) {
         bridge_job_fail(j, AS_ERROR_PROTOCOL,
                         "the bridge told of more than %d tokens, or memory "
                         "ran out",
@@ -77,8 +66,10 @@ as_token_logprob *bridge_job_place(bridge_job *j)
 void bridge_job_note_piece(bridge_job *j, bool is_answer)
 {
     const int64_t now = as_now_ns();
-    void *p = j->gaps_ns;
-    if (j->last_token_ns != 0 && grow(&p, &j->cap_gaps, j->n_gaps, sizeof *j->gaps_ns)) {
+    void *p = j->last_token_ns != 0 && j->n_gaps < BRIDGE_MAX_TOKENS
+                  ? as_grow(j->gaps_ns, (size_t)j->n_gaps, &j->cap_gaps, sizeof *j->gaps_ns)
+                  : NULL;
+    if (p != NULL) {
         j->gaps_ns = p;
         j->gaps_ns[j->n_gaps++] = now - j->last_token_ns;
     }

@@ -25,10 +25,8 @@ static int64_t begin(bridge_backend *be, as_jw *w, as_buf *b, const char *op)
     as_buf_init(b, CHILD_MAX_LINE);
     as_jw_init(w, b);
     as_jw_begin_object(w);
-    as_jw_key(w, "id");
-    as_jw_i64(w, ++be->last_id);
-    as_jw_key(w, "op");
-    as_jw_z(w, op);
+    as_jw_put_i64(w, "id", ++be->last_id);
+    as_jw_put_z(w, "op", op);
     return be->last_id;
 }
 
@@ -49,17 +47,14 @@ static void put_messages(as_jw *w, const as_request *rq)
     as_jw_begin_array(w);
     for (int i = 0; i < rq->n_messages; i++) {
         as_jw_begin_object(w);
-        as_jw_key(w, "role");
-        as_jw_str(w, rq->messages[i].role);
-        as_jw_key(w, "content");
-        as_jw_str(w, rq->messages[i].text);
+        as_jw_put_str(w, "role", rq->messages[i].role);
+        as_jw_put_str(w, "content", rq->messages[i].text);
         as_jw_end_object(w);
     }
     as_jw_end_array(w);
     if (rq->think == AS_THINK_AUTO)
         return;
-    as_jw_key(w, "thinking");
-    as_jw_bool(w, rq->think == AS_THINK_ON);
+    as_jw_put_bool(w, "thinking", rq->think == AS_THINK_ON);
 }
 
 static void put_text(as_jw *w, const as_request *rq)
@@ -68,8 +63,7 @@ static void put_text(as_jw *w, const as_request *rq)
     as_buf_init(&whole, CHILD_MAX_LINE);
     (void)as_buf_add(&whole, rq->prefix);
     (void)as_buf_add(&whole, rq->prompt);
-    as_jw_key(w, "prompt");
-    as_jw_str(w, as_buf_str(&whole));
+    as_jw_put_str(w, "prompt", as_buf_str(&whole));
     w->out->is_full = w->out->is_full || whole.is_full;
     as_buf_release(&whole);
 }
@@ -83,10 +77,8 @@ as_code wire_open(bridge_backend *be, as_err *err)
                                     {"path", be->models_dir},
                                     {"dtype", be->dtype},
                                     {"device", be->device}};
-    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
-        as_jw_key(&w, pairs[i][0]);
-        as_jw_z(&w, pairs[i][1]);
-    }
+    for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++)
+        as_jw_put_z(&w, pairs[i][0], pairs[i][1]);
     as_jw_end_object(&w);
     return send_line(be, &b, err);
 }
@@ -99,34 +91,27 @@ static void put_generate(as_jw *w, const as_request *rq)
         put_ids(w, "tokens", rq->ids, rq->n_ids, NULL, 0);
     else
         put_text(w, rq);
-    as_jw_key(w, "max_tokens");
-    as_jw_i64(w, rq->max_tokens);
-    as_jw_key(w, "temperature");
-    as_jw_i64(w, 0);
+    as_jw_put_i64(w, "max_tokens", rq->max_tokens);
+    as_jw_put_i64(w, "temperature", 0);
     as_jw_key(w, "stop");
     as_jw_begin_array(w);
     for (int i = 0; i < rq->n_stop; i++)
         as_jw_str(w, rq->stop[i]);
     as_jw_end_array(w);
-    as_jw_key(w, "stream");
-    as_jw_bool(w, !rq->whole || rq->on_delta != NULL);
-    as_jw_key(w, "logprobs");
-    as_jw_i64(w, rq->top_logprobs);
+    as_jw_put_bool(w, "stream", !rq->whole || rq->on_delta != NULL);
+    as_jw_put_i64(w, "logprobs", rq->top_logprobs);
 }
 
 static void put_score(as_jw *w, const as_request *rq)
 {
     if (rq->n_ids > 0 || rq->n_continuation_ids > 0) {
         put_ids(w, "tokens", rq->ids, rq->n_ids, rq->continuation_ids, rq->n_continuation_ids);
-        as_jw_key(w, "from");
-        as_jw_i64(w, rq->n_ids);
+        as_jw_put_i64(w, "from", rq->n_ids);
     } else {
         put_text(w, rq);
-        as_jw_key(w, "continuation");
-        as_jw_str(w, rq->continuation);
+        as_jw_put_str(w, "continuation", rq->continuation);
     }
-    as_jw_key(w, "top");
-    as_jw_i64(w, rq->top_logprobs > 0 ? rq->top_logprobs : 1);
+    as_jw_put_i64(w, "top", rq->top_logprobs > 0 ? rq->top_logprobs : 1);
 }
 
 as_code wire_job(bridge_backend *be, bridge_job *j, as_err *err)
@@ -152,10 +137,8 @@ as_code wire_call(bridge_backend *be, const char *op, const as_request *rq, as_s
     if (rq != NULL) {
         put_messages(&w, rq);
     } else {
-        as_jw_key(&w, "text");
-        as_jw_str(&w, text);
-        as_jw_key(&w, "add_special");
-        as_jw_bool(&w, is_prompt);
+        as_jw_put_str(&w, "text", text);
+        as_jw_put_bool(&w, "add_special", is_prompt);
     }
     as_jw_end_object(&w);
     return send_line(be, &b, err);
@@ -168,10 +151,8 @@ as_code wire_cancel(bridge_backend *be, int64_t id, as_err *err)
     as_buf_init(&b, 256);
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "id");
-    as_jw_i64(&w, id);
-    as_jw_key(&w, "op");
-    as_jw_z(&w, "cancel");
+    as_jw_put_i64(&w, "id", id);
+    as_jw_put_z(&w, "op", "cancel");
     as_jw_end_object(&w);
     return send_line(be, &b, err);
 }
@@ -200,15 +181,6 @@ static bool logprob_of(const as_json *node, double *out)
     return as_json_f64(node, out) && *out <= 1e-3;
 }
 
-static bool id_of(const as_json *node, int32_t *out)
-{
-    int64_t id = 0;
-    if (!as_json_i64(node, &id) || id < 0 || id > INT32_MAX)
-        return false;
-    *out = (int32_t)id;
-    return true;
-}
-
 /* [[id, logprob, text], …], best first. */
 static bool take_top(bridge_job *j, as_token_logprob *place, const as_json *list)
 {
@@ -220,7 +192,7 @@ static bool take_top(bridge_job *j, as_token_logprob *place, const as_json *list
     for (const as_json *t = as_json_first(list); t != NULL; t = as_json_next(t), k++) {
         const as_json *id = as_json_first(t), *lp = as_json_next(id);
         as_str text = {0};
-        if (!id_of(id, &top[k].id) || !logprob_of(lp, &top[k].logprob))
+        if (!as_json_id(id, &top[k].id) || !logprob_of(lp, &top[k].logprob))
             return false;
         if (as_json_str(as_json_next(lp), &text))
             top[k].text = as_arena_str(&j->keep, text);
@@ -237,7 +209,7 @@ static bool take_place(bridge_job *j, const as_json *id, const as_json *logprob,
     as_str s = {0};
     if (place == NULL)
         return true; /* has failed with a reason of its own */
-    if (!id_of(id, &place->token.id) || !logprob_of(logprob, &place->token.logprob) ||
+    if (!as_json_id(id, &place->token.id) || !logprob_of(logprob, &place->token.logprob) ||
         !as_json_bool(greedy, &place->is_greedy))
         return false;
     if (as_json_str(text, &s))
@@ -375,10 +347,8 @@ static as_code write_json(bridge_backend *be, const as_json *info, as_err *err)
     as_buf_init(&b, 1 << 20);
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "kind");
-    as_jw_z(&w, "tjs");
-    as_jw_key(&w, "sampling");
-    as_jw_z(&w, "greedy");
+    as_jw_put_z(&w, "kind", "tjs");
+    as_jw_put_z(&w, "sampling", "greedy");
     for (const as_json *i = as_json_first(info); i != NULL; i = as_json_next(i)) {
         /* The template has a hash of its own; a time would make every run another model's. */
         if (as_str_eq_z(as_json_key(i), "template") || as_str_eq_z(as_json_key(i), "load_ms"))

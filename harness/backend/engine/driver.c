@@ -20,14 +20,10 @@ static void write_adapter(const adapter *a, as_jw *w)
 {
     const g4_adapter_info *info = g4_adapter_info_of(a->g4);
     as_jw_begin_object(w);
-    as_jw_key(w, "name");
-    as_jw_str(w, info->name);
-    as_jw_key(w, "sha256");
-    as_jw_z(w, a->sha);
-    as_jw_key(w, "scale");
-    as_jw_f64(w, a->scale);
-    as_jw_key(w, "rank");
-    as_jw_i64(w, info->rank_max);
+    as_jw_put_str(w, "name", info->name);
+    as_jw_put_z(w, "sha256", a->sha);
+    as_jw_put_f64(w, "scale", a->scale);
+    as_jw_put_i64(w, "rank", info->rank_max);
     as_jw_end_object(w);
 }
 
@@ -36,8 +32,7 @@ static void write_adapters(const engine_backend *be, as_jw *w)
     int first = 0;
     if (be->has_default_adapter) {
         first = 1;
-        as_jw_key(w, "model_sha256");
-        as_jw_z(w, be->model_sha);
+        as_jw_put_z(w, "model_sha256", be->model_sha);
         as_jw_key(w, "lora");
         write_adapter(&be->adapters[0], w);
     }
@@ -56,22 +51,15 @@ static as_code write_json(engine_backend *be, as_err *err)
     as_jw w;
     as_jw_init(&w, &be->json);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "kind");
-    as_jw_z(&w, "engine");
-    as_jw_key(&w, "precision");
-    as_jw_z(&w, be->options.precision == G4_F32 ? "f32" : "auto");
+    as_jw_put_z(&w, "kind", "engine");
+    as_jw_put_z(&w, "precision", be->options.precision == G4_F32 ? "f32" : "auto");
     write_adapters(be, &w);
     if (be->session != NULL) {
-        as_jw_key(&w, "kernels");
-        as_jw_z(&w, g4_session_kernels(be->session));
-        as_jw_key(&w, "threads");
-        as_jw_i64(&w, be->options.n_threads);
-        as_jw_key(&w, "kv");
-        as_jw_z(&w, g4_kv_name(g4_session_memory(be->session).kv));
-        as_jw_key(&w, "ctx");
-        as_jw_i64(&w, be->options.n_ctx);
-        as_jw_key(&w, "sequences");
-        as_jw_i64(&w, be->options.n_seqs);
+        as_jw_put_z(&w, "kernels", g4_session_kernels(be->session));
+        as_jw_put_i64(&w, "threads", be->options.n_threads);
+        as_jw_put_z(&w, "kv", g4_kv_name(g4_session_memory(be->session).kv));
+        as_jw_put_i64(&w, "ctx", be->options.n_ctx);
+        as_jw_put_i64(&w, "sequences", be->options.n_seqs);
     }
     as_jw_end_object(&w);
     be->info.json = as_buf_str(&be->json);
@@ -165,6 +153,21 @@ static as_code engine_tokenize(be_backend *base, as_str text, bool is_prompt, in
         memcpy(*ids, found, n_found * sizeof *found);
     *n = (int)n_found;
     free(found);
+    return c;
+}
+
+static as_code engine_detokenize(be_backend *base, const int32_t *ids, int n, as_str *text,
+                                 as_arena *keep, as_err *err)
+{
+    const engine_backend *be = (const engine_backend *)base;
+    as_buf b;
+    as_buf_init(&b, 0);
+    as_code c = g4_detokenize(be->model, ids, (size_t)n, 0, &b, err);
+    if (c == AS_OK) {
+        *text = as_arena_str(keep, as_buf_str(&b));
+        c = as_str_is_set(*text) ? AS_OK : as_nomem(err);
+    }
+    as_buf_release(&b);
     return c;
 }
 
@@ -391,5 +394,6 @@ const be_driver be_engine = {
     .count_tokens = engine_count_tokens,
     .cancel_one = engine_cancel_one,
     .tokenize = engine_tokenize,
+    .detokenize = engine_detokenize,
     .render = engine_render,
 };

@@ -75,12 +75,15 @@ typedef struct job {
     int n_reasoning; /* of those, inside a thinking channel */
     bool is_thinking, has_marks;
     size_t n_sent_text, n_sent_reasoning; /* bytes given to on_delta */
+    int n_sent_logprobs;
     unsigned dropped;
     as_arena keep; /* texts of the tokens below */
     as_token_logprob *logprobs;
-    int n_logprobs, cap_logprobs;
+    int n_logprobs;
+    size_t cap_logprobs;
     int64_t *gaps_ns;
-    int n_gaps, cap_gaps;
+    int n_gaps;
+    size_t cap_gaps;
     int64_t submitted_ns, started_ns, first_token_ns, first_answer_ns, last_token_ns;
 } job;
 

@@ -51,21 +51,16 @@ static as_code chat_request(const as_request *rq, as_buf *out, as_err *err)
     as_jw_begin_array(&w);
     for (int i = 0; i < rq->n_messages - (has_prefill(rq) ? 1 : 0); i++) {
         as_jw_begin_object(&w);
-        as_jw_key(&w, "role");
-        as_jw_str(&w, rq->messages[i].role);
-        as_jw_key(&w, "content");
-        as_jw_str(&w, rq->messages[i].text);
+        as_jw_put_str(&w, "role", rq->messages[i].role);
+        as_jw_put_str(&w, "content", rq->messages[i].text);
         as_jw_end_object(&w);
     }
     as_jw_end_array(&w);
-    as_jw_key(&w, "add_generation_prompt");
-    as_jw_bool(&w, true);
+    as_jw_put_bool(&w, "add_generation_prompt", true);
     as_jw_key(&w, "vars");
     as_jw_begin_object(&w);
-    if (rq->think != AS_THINK_AUTO) {
-        as_jw_key(&w, "enable_thinking");
-        as_jw_bool(&w, rq->think == AS_THINK_ON);
-    }
+    if (rq->think != AS_THINK_AUTO)
+        as_jw_put_bool(&w, "enable_thinking", rq->think == AS_THINK_ON);
     as_jw_end_object(&w);
     as_jw_end_object(&w);
     return as_buf_ok(out, err);

@@ -43,25 +43,13 @@ static int likeliest(const float *logits, int n_vocab, int n, int32_t *ids)
     return k;
 }
 
-static as_code grow(void **p, int *cap, int n, size_t size, as_err *err)
-{
-    if (n < *cap)
-        return AS_OK;
-    const int wanted = *cap < 16 ? 16 : *cap * 2;
-    void *grown = realloc(*p, (size_t)wanted * size);
-    if (grown == NULL)
-        return as_nomem(err);
-    *p = grown;
-    *cap = wanted;
-    return AS_OK;
-}
-
 /* Notes the token's log-probability and the n likeliest tokens in its place. */
 static as_code note_logprob(const engine_backend *be, job *j, const float *logits, int32_t id,
                             int n_top, as_err *err)
 {
-    void *p = j->logprobs;
-    AS_TRY(grow(&p, &j->cap_logprobs, j->n_logprobs, sizeof *j->logprobs, err));
+    void *p = as_grow(j->logprobs, (size_t)j->n_logprobs, &j->cap_logprobs, sizeof *j->logprobs);
+    if (p == NULL)
+        return as_nomem(err);
     j->logprobs = p;
     const int n_vocab = g4_model_info(be->model)->n_vocab;
     int32_t ids[MAX_TOP];
@@ -137,8 +125,9 @@ static as_code tell(job *j, as_err *err)
     if (!j->is_thinking && j->first_answer_ns == 0 && j->text.n > 0)
         j->first_answer_ns = now;
     if (j->last_token_ns != 0) {
-        void *p = j->gaps_ns;
-        AS_TRY(grow(&p, &j->cap_gaps, j->n_gaps, sizeof *j->gaps_ns, err));
+        void *p = as_grow(j->gaps_ns, (size_t)j->n_gaps, &j->cap_gaps, sizeof *j->gaps_ns);
+        if (p == NULL)
+            return as_nomem(err);
         j->gaps_ns = p;
         j->gaps_ns[j->n_gaps++] = now - j->last_token_ns;
     }
@@ -151,10 +140,15 @@ static as_code tell(job *j, as_err *err)
     tp_reasoning parts = {.reasoning = AS_STR("")};
     if (split(j, text, &parts, &scratch))
         text = parts.answer;
+    const int n_made = j->n_logprobs - j->n_sent_logprobs;
     const as_delta delta = {.text = new_part(text, &j->n_sent_text),
-                            .reasoning = new_part(parts.reasoning, &j->n_sent_reasoning)};
-    if (delta.text.n + delta.reasoning.n > 0)
+                            .reasoning = new_part(parts.reasoning, &j->n_sent_reasoning),
+                            .logprobs = n_made > 0 ? j->logprobs + j->n_sent_logprobs : NULL,
+                            .n_logprobs = n_made};
+    if (delta.text.n + delta.reasoning.n > 0) {
+        j->n_sent_logprobs = j->n_logprobs;
         j->rq->on_delta(j->rq->delta_user, &delta);
+    }
     as_arena_release(&scratch);
     return AS_OK;
 }

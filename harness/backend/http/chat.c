@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/base64.h"
+
 enum { SEED_MASK = 0x7fffffff };
 
 /* ---- requests -----------------------------------------------------------------------------------
@@ -10,26 +12,9 @@ enum { SEED_MASK = 0x7fffffff };
 
 void ht_put_base64(as_jw *w, as_str prefix, as_str bytes)
 {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     as_jw_raw(w, (as_str){"\"", 1});
     (void)as_buf_add(w->out, prefix);
-    /* Written once, straight into the body: an image is never held twice. */
-    char *p = as_buf_reserve(w->out, bytes.n / 3 * 4 + 4);
-    if (p == NULL)
-        return; /* the buffer is full and says so */
-    size_t n = 0;
-    for (size_t i = 0; i < bytes.n; i += 3) {
-        const size_t left = bytes.n - i;
-        const uint32_t a = (unsigned char)bytes.p[i];
-        const uint32_t b = left > 1 ? (unsigned char)bytes.p[i + 1] : 0;
-        const uint32_t c = left > 2 ? (unsigned char)bytes.p[i + 2] : 0;
-        const uint32_t v = a << 16 | b << 8 | c;
-        p[n++] = digits[v >> 18];
-        p[n++] = digits[v >> 12 & 63];
-        p[n++] = left > 1 ? digits[v >> 6 & 63] : '=';
-        p[n++] = left > 2 ? digits[v & 63] : '=';
-    }
-    w->out->n += n;
+    (void)as_base64_add(w->out, bytes); /* straight into the body: an image is never held twice */
     (void)as_buf_add_byte(w->out, '"');
 }
 
@@ -47,8 +32,7 @@ static void put_media(as_jw *w, const as_media *m)
 {
     char prefix[128];
     as_jw_begin_object(w);
-    as_jw_key(w, "type");
-    as_jw_z(w, m->is_audio ? "input_audio" : "image_url");
+    as_jw_put_z(w, "type", m->is_audio ? "input_audio" : "image_url");
     as_jw_key(w, m->is_audio ? "input_audio" : "image_url");
     as_jw_begin_object(w);
     if (m->is_audio) {
@@ -57,10 +41,10 @@ static void put_media(as_jw *w, const as_media *m)
             format = AS_STR("wav");
         as_jw_key(w, "data");
         ht_put_base64(w, (as_str){0}, m->bytes);
-        as_jw_key(w, "format");
-        as_jw_str(w, as_str_starts(format, AS_STR("x-")) ? as_str_sub(format, 2, format.n)
-                     : as_str_eq_z(format, "mpeg")       ? AS_STR("mp3")
-                                                         : format);
+        as_jw_put_str(w, "format",
+                      as_str_starts(format, AS_STR("x-")) ? as_str_sub(format, 2, format.n)
+                      : as_str_eq_z(format, "mpeg")       ? AS_STR("mp3")
+                                                          : format);
     } else {
         const int n = snprintf(prefix, sizeof prefix, "data:%.*s;base64,", AS_ARG(m->mime));
         as_jw_key(w, "url");
@@ -91,8 +75,7 @@ static as_code put_message(const ht_driver *d, const as_request *rq, const as_me
                            bool is_first, as_jw *w, as_err *err)
 {
     as_jw_begin_object(w);
-    as_jw_key(w, "role");
-    as_jw_str(w, m->role);
+    as_jw_put_str(w, "role", m->role);
     as_jw_key(w, "content");
     if (m->n_media == 0) {
         put_text(d, rq, w, m->text, is_first);
@@ -108,8 +91,7 @@ static as_code put_message(const ht_driver *d, const as_request *rq, const as_me
         put_media(w, &m->media[i]);
     }
     as_jw_begin_object(w);
-    as_jw_key(w, "type");
-    as_jw_z(w, "text");
+    as_jw_put_z(w, "type", "text");
     as_jw_key(w, "text");
     put_text(d, rq, w, m->text, is_first);
     as_jw_end_object(w);
@@ -146,48 +128,43 @@ void ht_chat_think(ht_driver *d, ht_job *job, as_jw *w)
             job->r.dropped |= AS_DROPPED_THINK;
         break;
     case HT_THINK_EFFORT:
-        as_jw_key(w, "reasoning_effort");
-        as_jw_z(w, is_on ? "medium" : "none");
+        as_jw_put_z(w, "reasoning_effort", is_on ? "medium" : "none");
         break;
     case HT_THINK_TEMPLATE:
     case HT_THINK_TEMPLATE_SHORT:
         as_jw_key(w, "chat_template_kwargs");
         as_jw_begin_object(w);
-        as_jw_key(w, d->profile.think == HT_THINK_TEMPLATE ? "enable_thinking" : "thinking");
-        as_jw_bool(w, is_on);
+        as_jw_put_bool(w, d->profile.think == HT_THINK_TEMPLATE ? "enable_thinking" : "thinking",
+                       is_on);
         as_jw_end_object(w);
         break;
     case HT_THINK_REASONING_OBJECT:
         as_jw_key(w, "reasoning");
         as_jw_begin_object(w);
-        as_jw_key(w, "effort");
-        as_jw_z(w, is_on ? "medium" : "none");
+        as_jw_put_z(w, "effort", is_on ? "medium" : "none");
         as_jw_end_object(w);
         break;
     case HT_THINK_FIELD:
-        as_jw_key(w, "think");
-        as_jw_bool(w, is_on);
+        as_jw_put_bool(w, "think", is_on);
         break;
     case HT_THINK_SYSTEM_TOKEN:
         break; /* in the messages */
     }
     if (rq->reasoning_tokens > 0 && d->profile.think_budget != NULL) {
-        as_jw_key(w, d->profile.think_budget);
-        as_jw_i64(w, rq->reasoning_tokens);
+        as_jw_put_i64(w, d->profile.think_budget, rq->reasoning_tokens);
     } else if (rq->reasoning_tokens > 0) {
         job->r.dropped |= AS_DROPPED_THINK_BUDGET;
     }
 }
 
-static void put_number(as_jw *w, const char *key, double v)
+void ht_put_number(as_jw *w, const char *key, double v)
 {
     if (isnan(v))
         return;
-    as_jw_key(w, key);
-    as_jw_f64(w, v);
+    as_jw_put_f64(w, key, v);
 }
 
-void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w)
+static void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const int n = rq->n_stop < d->profile.max_stop ? rq->n_stop : d->profile.max_stop;
@@ -211,14 +188,12 @@ static void put_cache(ht_driver *d, ht_job *job, as_jw *w)
         job->r.dropped |= AS_DROPPED_NO_CACHE;
         break;
     case HT_NO_CACHE_FIELD:
-        as_jw_key(w, "cache_prompt");
-        as_jw_bool(w, false);
+        as_jw_put_bool(w, "cache_prompt", false);
         break;
     case HT_NO_CACHE_SALT: {
         char salt[40];
         (void)snprintf(salt, sizeof salt, "assay-%016llx", (unsigned long long)d->salt++);
-        as_jw_key(w, "cache_salt");
-        as_jw_z(w, salt);
+        as_jw_put_z(w, "cache_salt", salt);
         break;
     }
     }
@@ -228,27 +203,23 @@ void ht_put_sampling(ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const ht_profile *p = &d->profile;
-    put_number(w, "temperature", rq->sampling.temperature);
-    put_number(w, "top_p", rq->sampling.top_p);
+    ht_put_number(w, "temperature", rq->sampling.temperature);
+    ht_put_number(w, "top_p", rq->sampling.top_p);
     if (p->has_min_p)
-        put_number(w, "min_p", rq->sampling.min_p);
+        ht_put_number(w, "min_p", rq->sampling.min_p);
     else if (rq->sampling.min_p > 0)
         job->r.dropped |= AS_DROPPED_MIN_P;
     if (p->has_top_k && rq->sampling.top_k >= 0) {
-        as_jw_key(w, "top_k");
-        as_jw_i64(w, rq->sampling.top_k);
+        as_jw_put_i64(w, "top_k", rq->sampling.top_k);
     } else if (rq->sampling.top_k > 0) {
         job->r.dropped |= AS_DROPPED_TOP_K;
     }
-    if (p->has_seed) {
-        as_jw_key(w, "seed");
-        as_jw_i64(w, ht_seed_of(rq));
-    } else {
+    if (p->has_seed)
+        as_jw_put_i64(w, "seed", ht_seed_of(rq));
+    else
         job->r.dropped |= AS_DROPPED_SEED;
-    }
     if (rq->ignore_eos && p->has_ignore_eos) {
-        as_jw_key(w, "ignore_eos");
-        as_jw_bool(w, true);
+        as_jw_put_bool(w, "ignore_eos", true);
     } else if (rq->ignore_eos) {
         job->r.dropped |= AS_DROPPED_IGNORE_EOS;
     }
@@ -279,13 +250,11 @@ static void put_logprobs(ht_driver *d, ht_job *job, as_jw *w)
 
 static void put_stream(const ht_driver *d, const ht_job *job, as_jw *w)
 {
-    as_jw_key(w, "stream");
-    as_jw_bool(w, job->is_stream);
+    as_jw_put_bool(w, "stream", job->is_stream);
     if (job->is_stream && d->profile.has_stream_usage) { /* refused without stream */
         as_jw_key(w, "stream_options");
         as_jw_begin_object(w);
-        as_jw_key(w, "include_usage");
-        as_jw_bool(w, true);
+        as_jw_put_bool(w, "include_usage", true);
         as_jw_end_object(w);
     }
 }
@@ -295,10 +264,8 @@ static void put_prefill(const ht_driver *d, const as_request *rq, as_jw *w)
     if (!d->profile.continues || rq->n_messages == 0 ||
         !as_str_eq_z(rq->messages[rq->n_messages - 1].role, "assistant"))
         return;
-    as_jw_key(w, "continue_final_message");
-    as_jw_bool(w, true);
-    as_jw_key(w, "add_generation_prompt");
-    as_jw_bool(w, false);
+    as_jw_put_bool(w, "continue_final_message", true);
+    as_jw_put_bool(w, "add_generation_prompt", false);
 }
 
 static as_code put_prompt(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
@@ -334,8 +301,8 @@ as_code ht_chat_build(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     job->path = rq->is_chat ? "/v1/chat/completions" : "/v1/completions";
     job->is_stream = ht_wants_stream(d, job);
     if (d->model.n != 0) {
-        as_jw_key(w, "model");
-        as_jw_str(w, rq->lora.n != 0 && (d->caps & BE_CAN_LORA) != 0 ? rq->lora : d->model);
+        as_jw_put_str(w, "model",
+                      rq->lora.n != 0 && (d->caps & BE_CAN_LORA) != 0 ? rq->lora : d->model);
     }
     if (rq->lora.n != 0 && (d->caps & BE_CAN_LORA) == 0)
         job->r.dropped |= AS_DROPPED_LORA;
@@ -346,8 +313,7 @@ as_code ht_chat_build(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     } else {
         AS_TRY(put_prompt(d, job, w, err));
     }
-    as_jw_key(w, d->profile.max_tokens);
-    as_jw_i64(w, rq->max_tokens);
+    as_jw_put_i64(w, d->profile.max_tokens, rq->max_tokens);
     ht_put_sampling(d, job, w);
     put_logprobs(d, job, w);
     put_stream(d, job, w);

@@ -20,8 +20,9 @@ void ht_chat_read_event(ht_driver *d, ht_job *job, as_str name, const as_json *e
 /* Parts of the above, for other dialects. */
 as_code ht_chat_messages(ht_driver *d, const as_request *rq, as_jw *w, as_err *err);
 void ht_chat_think(ht_driver *d, ht_job *job, as_jw *w);
+/* Nothing for NAN. */
+void ht_put_number(as_jw *w, const char *key, double v);
 void ht_put_sampling(ht_driver *d, ht_job *job, as_jw *w);
-void ht_put_stop(ht_driver *d, ht_job *job, as_jw *w);
 /* The data as base64 within quotes, behind prefix ("data:image/png;base64,"). */
 void ht_put_base64(as_jw *w, as_str prefix, as_str bytes);
 bool ht_wants_stream(const ht_driver *d, const ht_job *job);

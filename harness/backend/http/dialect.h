@@ -34,11 +34,10 @@ enum {
 typedef struct ht_driver ht_driver;
 typedef struct ht_job ht_job;
 
-/* A key that is sent and nothing else: it prints as what ht_secret_text says. */
+/* A key that is sent and nothing else: it prints as "***". */
 typedef struct ht_secret {
     as_str hidden;
 } ht_secret;
-const char *ht_secret_text(const ht_secret *s); /* "***", or "none" */
 
 typedef enum ht_think_style {
     HT_THINK_NONE,             /* cannot be switched */
@@ -146,7 +145,8 @@ struct ht_job {
     ht_markup markup;
     as_buf text, reasoning, message, finish_raw, model, fingerprint;
     size_t told_text, told_reasoning; /* given to on_delta */
-    as_arena arena;                   /* of this job: log-probabilities, ids */
+    int told_logprobs;
+    as_arena arena; /* of this job: log-probabilities, ids */
     as_token_logprob *logprobs;
     int n_logprobs, cap_logprobs;
     int64_t *gaps;
@@ -174,6 +174,7 @@ struct ht_driver {
     int max_each;      /* requests at once to one endpoint */
     bool has_max_each; /* the user's word */
     int connect_ms, first_ms, idle_ms, total_ms, patience_ms;
+    bool lists_models, is_listed;   /* GET /v1/models had a list; d->model was in it */
     bool never_streams, is_probing; /* is_probing: calls that make a token are allowed */
     bool is_reading;                /* inside libcurl: calls must not be touched */
     bool has_marked;                /* a job that is to be cancelled afterwards */
@@ -199,8 +200,6 @@ void ht_job_add_text(ht_job *job, as_str answer, as_str reasoning);
 /* One token; top is copied. */
 void ht_job_add_logprob(ht_job *job, const as_token_logprob *lp);
 void ht_job_finish_raw(ht_job *job, as_str word);
-/* "stop", "length", … as servers say it. */
-as_finish ht_finish_of(as_str word);
 void ht_job_keep(as_buf *to, as_str text); /* model, fingerprint: the first one counts */
 void ht_job_end(ht_job *job);
 void ht_job_fail(ht_job *job, as_error_kind kind, const char *fmt, ...) AS_PRINTF(3, 4);

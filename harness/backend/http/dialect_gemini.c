@@ -36,30 +36,10 @@ static gemini *own_of(const ht_driver *d)
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static void put_str(as_jw *w, const char *key, as_str v)
-{
-    as_jw_key(w, key);
-    as_jw_str(w, v);
-}
-
-static void put_int(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
-static void put_number(as_jw *w, const char *key, double v)
-{
-    if (isnan(v))
-        return;
-    as_jw_key(w, key);
-    as_jw_f64(w, v);
-}
-
 static void put_text_part(as_jw *w, as_str text)
 {
     as_jw_begin_object(w);
-    put_str(w, "text", text);
+    as_jw_put_str(w, "text", text);
     as_jw_end_object(w);
 }
 
@@ -75,7 +55,7 @@ static as_code put_parts(const ht_driver *d, const as_message *m, as_jw *w, as_e
         as_jw_begin_object(w);
         as_jw_key(w, "inlineData");
         as_jw_begin_object(w);
-        put_str(w, "mimeType", media->mime);
+        as_jw_put_str(w, "mimeType", media->mime);
         as_jw_key(w, "data");
         ht_put_base64(w, (as_str){0}, media->bytes);
         as_jw_end_object(w);
@@ -118,7 +98,8 @@ static as_code put_messages(const ht_driver *d, const as_request *rq, as_jw *w, 
         if (is_system(m))
             continue;
         as_jw_begin_object(w);
-        put_str(w, "role", as_str_eq_z(m->role, "assistant") ? AS_STR("model") : AS_STR("user"));
+        as_jw_put_str(w, "role",
+                      as_str_eq_z(m->role, "assistant") ? AS_STR("model") : AS_STR("user"));
         AS_TRY(put_parts(d, m, w, err));
         as_jw_end_object(w);
     }
@@ -130,15 +111,15 @@ static void put_sampling(const ht_driver *d, ht_job *job, as_jw *w)
 {
     const as_request *rq = job->rq;
     const as_sampling *s = &rq->sampling;
-    put_number(w, "temperature", s->temperature);
-    put_number(w, "topP", s->top_p);
+    ht_put_number(w, "temperature", s->temperature);
+    ht_put_number(w, "topP", s->top_p);
     if (s->top_k > 0)
-        put_int(w, "topK", s->top_k);
+        as_jw_put_i64(w, "topK", s->top_k);
     else if (s->top_k == 0)
         job->r.dropped |= AS_DROPPED_TOP_K; /* "all of them" cannot be said */
     if (s->min_p > 0)
         job->r.dropped |= AS_DROPPED_MIN_P;
-    put_int(w, "maxOutputTokens", rq->max_tokens);
+    as_jw_put_i64(w, "maxOutputTokens", rq->max_tokens);
     const int n = rq->n_stop < d->profile.max_stop ? rq->n_stop : d->profile.max_stop;
     job->r.dropped |= n < rq->n_stop ? (unsigned)AS_DROPPED_STOP : 0;
     if (n != 0) {
@@ -148,9 +129,9 @@ static void put_sampling(const ht_driver *d, ht_job *job, as_jw *w)
             as_jw_str(w, rq->stop[i]);
         as_jw_end_array(w);
     }
-    put_int(w, "seed", ht_seed_of(rq));
-    put_int(w, "candidateCount", 1);
-    put_str(w, "responseMimeType", AS_STR("text/plain"));
+    as_jw_put_i64(w, "seed", ht_seed_of(rq));
+    as_jw_put_i64(w, "candidateCount", 1);
+    as_jw_put_str(w, "responseMimeType", AS_STR("text/plain"));
 }
 
 static void put_think(const ht_driver *d, ht_job *job, as_jw *w)
@@ -164,9 +145,9 @@ static void put_think(const ht_driver *d, ht_job *job, as_jw *w)
     }
     as_jw_key(w, "thinkingConfig");
     as_jw_begin_object(w);
-    put_str(w, "thinkingLevel", rq->think == AS_THINK_ON ? AS_STR("high") : AS_STR("minimal"));
-    as_jw_key(w, "includeThoughts");
-    as_jw_bool(w, true);
+    as_jw_put_str(w, "thinkingLevel",
+                  rq->think == AS_THINK_ON ? AS_STR("high") : AS_STR("minimal"));
+    as_jw_put_bool(w, "includeThoughts", true);
     as_jw_end_object(w);
 }
 
@@ -180,9 +161,8 @@ static void put_logprobs(const ht_driver *d, ht_job *job, as_jw *w)
         job->r.dropped |= AS_DROPPED_LOGPROBS;
     if (!can)
         return;
-    as_jw_key(w, "responseLogprobs");
-    as_jw_bool(w, true);
-    put_int(w, "logprobs", n < MAX_TOP ? n : MAX_TOP);
+    as_jw_put_bool(w, "responseLogprobs", true);
+    as_jw_put_i64(w, "logprobs", n < MAX_TOP ? n : MAX_TOP);
 }
 
 static void put_safety(as_jw *w)
@@ -194,8 +174,8 @@ static void put_safety(as_jw *w)
     as_jw_begin_array(w);
     for (size_t i = 0; i < sizeof categories / sizeof categories[0]; i++) {
         as_jw_begin_object(w);
-        put_str(w, "category", as_str_of(categories[i]));
-        put_str(w, "threshold", AS_STR("BLOCK_NONE"));
+        as_jw_put_str(w, "category", as_str_of(categories[i]));
+        as_jw_put_str(w, "threshold", AS_STR("BLOCK_NONE"));
         as_jw_end_object(w);
     }
     as_jw_end_array(w);

@@ -24,15 +24,6 @@ enum { BIAS = 10000 };
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static void put_ids(as_jw *w, const char *key, const int32_t *ids, int n)
-{
-    as_jw_key(w, key);
-    as_jw_begin_array(w);
-    for (int i = 0; i < n; i++)
-        as_jw_i64(w, ids[i]);
-    as_jw_end_array(w);
-}
-
 /* Adapters are chosen by number; the name is that of the file. */
 static as_code put_lora(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
 {
@@ -52,10 +43,8 @@ static as_code put_lora(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     as_jw_begin_array(w);
     if (id >= 0) {
         as_jw_begin_object(w);
-        as_jw_key(w, "id");
-        as_jw_i64(w, d->lora_ids[id]);
-        as_jw_key(w, "scale");
-        as_jw_i64(w, 1);
+        as_jw_put_i64(w, "id", d->lora_ids[id]);
+        as_jw_put_i64(w, "scale", 1);
         as_jw_end_object(w);
     }
     as_jw_end_array(w);
@@ -67,27 +56,21 @@ static as_code build_text(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     const as_request *rq = job->rq;
     job->path = "/completion";
     if (rq->n_ids != 0) {
-        put_ids(w, "prompt", rq->ids, rq->n_ids);
+        as_jw_put_ids(w, "prompt", rq->ids, rq->n_ids);
     } else {
         char *p = as_arena_alloc(&job->arena, rq->prefix.n + rq->prompt.n + 1, 1);
         if (p == NULL)
             return as_nomem(err);
         memcpy(p, rq->prefix.p != NULL ? rq->prefix.p : "", rq->prefix.n);
         memcpy(p + rq->prefix.n, rq->prompt.p != NULL ? rq->prompt.p : "", rq->prompt.n);
-        as_jw_key(w, "prompt");
-        as_jw_str(w, (as_str){p, rq->prefix.n + rq->prompt.n});
+        as_jw_put_str(w, "prompt", (as_str){p, rq->prefix.n + rq->prompt.n});
     }
-    as_jw_key(w, "n_predict");
-    as_jw_i64(w, rq->max_tokens);
+    as_jw_put_i64(w, "n_predict", rq->max_tokens);
     ht_put_sampling(d, job, w);
-    if (rq->top_logprobs > 0) {
-        as_jw_key(w, "n_probs");
-        as_jw_i64(w, rq->top_logprobs);
-    }
-    as_jw_key(w, "return_tokens");
-    as_jw_bool(w, true);
-    as_jw_key(w, "stream");
-    as_jw_bool(w, job->is_stream);
+    if (rq->top_logprobs > 0)
+        as_jw_put_i64(w, "n_probs", rq->top_logprobs);
+    as_jw_put_bool(w, "return_tokens", true);
+    as_jw_put_bool(w, "stream", job->is_stream);
     as_jw_key(w, "response_fields");
     as_jw_raw(w, AS_STR("[\"content\",\"tokens\",\"stop\",\"stop_type\",\"stopping_word\","
                         "\"truncated\",\"tokens_predicted\",\"tokens_evaluated\",\"model\","
@@ -112,11 +95,9 @@ static void build_force(const ht_job *job, as_jw *w)
 {
     const ht_score *s = &job->score;
     const int32_t *wanted = s->ids + s->n_context;
-    put_ids(w, "prompt", s->ids, s->n_context + s->at);
-    as_jw_key(w, "n_predict");
-    as_jw_i64(w, s->until - s->at);
-    as_jw_key(w, "n_probs");
-    as_jw_i64(w, job->rq->top_logprobs > 1 ? job->rq->top_logprobs : 1);
+    as_jw_put_ids(w, "prompt", s->ids, s->n_context + s->at);
+    as_jw_put_i64(w, "n_predict", s->until - s->at);
+    as_jw_put_i64(w, "n_probs", job->rq->top_logprobs > 1 ? job->rq->top_logprobs : 1);
     if (s->is_biased) {
         as_jw_key(w, "logit_bias");
         as_jw_begin_array(w);
@@ -132,21 +113,16 @@ static void build_force(const ht_job *job, as_jw *w)
         for (int i = s->at; i < s->until; i++)
             (void)as_buf_printf(&grammar, " <[%d]>", wanted[i]);
         w->out->is_full |= grammar.is_full;
-        as_jw_key(w, "grammar");
-        as_jw_str(w, as_buf_str(&grammar));
+        as_jw_put_str(w, "grammar", as_buf_str(&grammar));
         as_buf_release(&grammar);
     }
     /* No sampler may change what the grammar allows; the numbers are taken before all of them. */
-    as_jw_key(w, "temperature");
-    as_jw_f64(w, 1);
+    as_jw_put_f64(w, "temperature", 1);
     as_jw_key(w, "samplers");
     as_jw_raw(w, AS_STR("[\"temperature\"]"));
-    as_jw_key(w, "cache_prompt");
-    as_jw_bool(w, !job->rq->no_cache);
-    as_jw_key(w, "return_tokens");
-    as_jw_bool(w, true);
-    as_jw_key(w, "stream");
-    as_jw_bool(w, false);
+    as_jw_put_bool(w, "cache_prompt", !job->rq->no_cache);
+    as_jw_put_bool(w, "return_tokens", true);
+    as_jw_put_bool(w, "stream", false);
     as_jw_key(w, "response_fields");
     as_jw_raw(w, AS_STR("[\"tokens\",\"completion_probabilities\",\"tokens_evaluated\",\"model\","
                         "\"timings\"]"));
@@ -156,12 +132,9 @@ static as_code put_content(ht_job *job, as_jw *w, as_err *err)
 {
     as_str text;
     AS_TRY(ht_score_text(job, &text, err));
-    as_jw_key(w, "content");
-    as_jw_str(w, text);
-    as_jw_key(w, "add_special");
-    as_jw_bool(w, true);
-    as_jw_key(w, "parse_special");
-    as_jw_bool(w, true);
+    as_jw_put_str(w, "content", text);
+    as_jw_put_bool(w, "add_special", true);
+    as_jw_put_bool(w, "parse_special", true);
     return AS_OK;
 }
 
@@ -357,18 +330,15 @@ static as_code tokenize(ht_driver *d, as_str text, bool is_prompt, int32_t **ids
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "content");
-    as_jw_str(&w, text);
-    as_jw_key(&w, "add_special");
-    as_jw_bool(&w, is_prompt);
-    as_jw_key(&w, "parse_special");
-    as_jw_bool(&w, true);
+    as_jw_put_str(&w, "content", text);
+    as_jw_put_bool(&w, "add_special", is_prompt);
+    as_jw_put_bool(&w, "parse_special", true);
     as_jw_end_object(&w);
     as_arena scratch;
     as_arena_init(&scratch, 0);
     ht_answer a = {0};
     as_code c = ask_post(d, "/tokenize", &b, &a, &scratch, err);
-    if (c == AS_OK && !ht_ids_of(as_json_get(a.json, "tokens"), ids, n, keep))
+    if (c == AS_OK && as_json_ids(as_json_get(a.json, "tokens"), ids, n, keep, err) != AS_OK)
         c = as_fail(err, AS_PARSE, "/tokenize: the reply has no list of ids");
     as_json_free(a.json);
     as_arena_release(&scratch);

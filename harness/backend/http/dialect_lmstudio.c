@@ -52,8 +52,7 @@ static as_code build(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
             "the model write its answer");
     AS_TRY(ht_chat_build(d, job, w, err));
     /* No request asks for one; a model's preset may have 1.1. */
-    as_jw_key(w, "repeat_penalty");
-    as_jw_i64(w, 1);
+    as_jw_put_i64(w, "repeat_penalty", 1);
     if (own_of(d)->has_v0)
         job->path = rq->is_chat ? "/api/v0/chat/completions" : "/api/v0/completions";
     return AS_OK;
@@ -203,12 +202,9 @@ static as_code load(ht_driver *d, as_arena *scratch, as_err *err)
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "model");
-    as_jw_str(&w, d->info.model_name);
-    as_jw_key(&w, "context_length");
-    as_jw_i64(&w, d->info.n_ctx);
-    as_jw_key(&w, "echo_load_config");
-    as_jw_bool(&w, true);
+    as_jw_put_str(&w, "model", d->info.model_name);
+    as_jw_put_i64(&w, "context_length", d->info.n_ctx);
+    as_jw_put_bool(&w, "echo_load_config", true);
     as_jw_end_object(&w);
     ht_answer a = {0};
     as_code c = as_buf_ok(&b, err);

@@ -30,27 +30,14 @@ enum {
 /* ---- requests -----------------------------------------------------------------------------------
  */
 
-static void put_flag(as_jw *w, const char *key, bool v)
-{
-    as_jw_key(w, key);
-    as_jw_bool(w, v);
-}
-
-static void put_int(as_jw *w, const char *key, int64_t v)
-{
-    as_jw_key(w, key);
-    as_jw_i64(w, v);
-}
-
 static void put_common(const ht_driver *d, as_jw *w, bool is_stream)
 {
-    as_jw_key(w, "model");
-    as_jw_str(w, d->model);
-    put_flag(w, "stream", is_stream);
+    as_jw_put_str(w, "model", d->model);
+    as_jw_put_bool(w, "stream", is_stream);
     as_jw_key(w, "keep_alive");
     as_jw_raw(w, ollama_of(d)->keep_alive);
-    put_flag(w, "truncate", false);
-    put_flag(w, "shift", false);
+    as_jw_put_bool(w, "truncate", false);
+    as_jw_put_bool(w, "shift", false);
 }
 
 static void begin_options(const ht_driver *d, as_jw *w, int max_tokens)
@@ -58,10 +45,10 @@ static void begin_options(const ht_driver *d, as_jw *w, int max_tokens)
     as_jw_key(w, "options");
     as_jw_begin_object(w);
     if (d->info.n_ctx > 0)
-        put_int(w, "num_ctx", d->info.n_ctx);
-    put_int(w, "num_predict", max_tokens);
+        as_jw_put_i64(w, "num_ctx", d->info.n_ctx);
+    as_jw_put_i64(w, "num_predict", max_tokens);
     /* No request asks for one; older servers and some models' own parameters have 1.1. */
-    put_int(w, "repeat_penalty", 1);
+    as_jw_put_i64(w, "repeat_penalty", 1);
 }
 
 static as_code put_media(const ht_driver *d, const as_message *m, as_jw *w, as_err *err)
@@ -86,10 +73,8 @@ static as_code put_messages(const ht_driver *d, const as_request *rq, as_jw *w, 
     for (int i = 0; i < rq->n_messages; i++) {
         const as_message *m = &rq->messages[i];
         as_jw_begin_object(w);
-        as_jw_key(w, "role");
-        as_jw_str(w, m->role);
-        as_jw_key(w, "content");
-        as_jw_str(w, m->text);
+        as_jw_put_str(w, "role", m->role);
+        as_jw_put_str(w, "content", m->text);
         if (m->n_media != 0)
             AS_TRY(put_media(d, m, w, err));
         as_jw_end_object(w);
@@ -110,7 +95,7 @@ static void put_think(const ht_driver *d, ht_job *job, as_jw *w)
         job->r.dropped |= rq->think == AS_THINK_OFF ? (unsigned)AS_DROPPED_THINK : 0;
         is_on = true;
     }
-    put_flag(w, "think", is_on);
+    as_jw_put_bool(w, "think", is_on);
     if (rq->reasoning_tokens > 0)
         job->r.dropped |= AS_DROPPED_THINK_BUDGET;
 }
@@ -124,8 +109,8 @@ static void put_logprobs(const ht_driver *d, ht_job *job, as_jw *w)
         job->r.dropped |= AS_DROPPED_LOGPROBS;
     if ((d->caps & BE_CAN_LOGPROBS) == 0)
         return;
-    put_flag(w, "logprobs", true);
-    put_int(w, "top_logprobs", n < OLLAMA_TOP ? n : OLLAMA_TOP);
+    as_jw_put_bool(w, "logprobs", true);
+    as_jw_put_i64(w, "top_logprobs", n < OLLAMA_TOP ? n : OLLAMA_TOP);
 }
 
 static as_code put_prompt(ht_job *job, as_jw *w, as_str a, as_str b, as_err *err)
@@ -136,10 +121,9 @@ static as_code put_prompt(ht_job *job, as_jw *w, as_str a, as_str b, as_err *err
     (void)as_buf_add(&whole, b);
     const as_code c = as_buf_ok(&whole, err);
     job->path = "/api/generate";
-    as_jw_key(w, "prompt");
-    as_jw_str(w, as_buf_str(&whole));
+    as_jw_put_str(w, "prompt", as_buf_str(&whole));
     as_buf_release(&whole);
-    put_flag(w, "raw", true);
+    as_jw_put_bool(w, "raw", true);
     return c;
 }
 
@@ -175,7 +159,7 @@ static as_code put_render(const ht_driver *d, ht_job *job, as_jw *w, as_err *err
     put_think(d, job, w);
     begin_options(d, w, 1);
     as_jw_end_object(w);
-    put_flag(w, "_debug_render_only", true);
+    as_jw_put_bool(w, "_debug_render_only", true);
     return AS_OK;
 }
 
@@ -196,11 +180,11 @@ static as_code build_score(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     put_common(d, w, false);
     AS_TRY(put_prompt(job, w, job->score.context, (as_str){0}, err));
     begin_options(d, w, 1);
-    put_int(w, "temperature", 0);
-    put_int(w, "seed", ht_seed_of(rq));
+    as_jw_put_i64(w, "temperature", 0);
+    as_jw_put_i64(w, "seed", ht_seed_of(rq));
     as_jw_end_object(w);
-    put_flag(w, "logprobs", true);
-    put_int(w, "top_logprobs", OLLAMA_TOP);
+    as_jw_put_bool(w, "logprobs", true);
+    as_jw_put_i64(w, "top_logprobs", OLLAMA_TOP);
     return AS_OK;
 }
 

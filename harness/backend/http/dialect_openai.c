@@ -21,8 +21,7 @@ static void put_model(const ht_driver *d, as_jw *w)
 {
     if (d->model.n == 0)
         return;
-    as_jw_key(w, "model");
-    as_jw_str(w, d->model);
+    as_jw_put_str(w, "model", d->model);
 }
 
 static as_code ask_json(ht_driver *d, const char *path, const as_buf *body, ht_answer *a,
@@ -55,13 +54,10 @@ static as_code probe_chat(ht_driver *d, bool with_logprobs, ht_answer *a, as_are
     put_model(d, &w);
     as_jw_key(&w, "messages");
     as_jw_raw(&w, AS_STR("[{\"role\":\"user\",\"content\":\"Hi\"}]"));
-    as_jw_key(&w, d->profile.max_tokens);
-    as_jw_i64(&w, 1);
+    as_jw_put_i64(&w, d->profile.max_tokens, 1);
     if (with_logprobs) {
-        as_jw_key(&w, "logprobs");
-        as_jw_bool(&w, true);
-        as_jw_key(&w, "top_logprobs");
-        as_jw_i64(&w, 2);
+        as_jw_put_bool(&w, "logprobs", true);
+        as_jw_put_i64(&w, "top_logprobs", 2);
     }
     as_jw_end_object(&w);
     const as_code c = ask_json(d, "/v1/chat/completions", &b, a, scratch, err);
@@ -78,15 +74,11 @@ static as_code probe_text(ht_driver *d, ht_answer *a, as_arena *scratch, as_err 
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
     put_model(d, &w);
-    as_jw_key(&w, "prompt");
-    as_jw_z(&w, "The capital of France is Paris");
-    as_jw_key(&w, "max_tokens");
-    as_jw_i64(&w, 1);
+    as_jw_put_z(&w, "prompt", "The capital of France is Paris");
+    as_jw_put_i64(&w, "max_tokens", 1);
     if (d->profile.has_echo) {
-        as_jw_key(&w, "echo");
-        as_jw_bool(&w, true);
-        as_jw_key(&w, "logprobs");
-        as_jw_i64(&w, 1);
+        as_jw_put_bool(&w, "echo", true);
+        as_jw_put_i64(&w, "logprobs", 1);
     }
     as_jw_end_object(&w);
     const as_code c = ask_json(d, "/v1/completions", &b, a, scratch, err);
@@ -184,17 +176,12 @@ static as_code build_score(ht_driver *d, ht_job *job, as_jw *w, as_err *err)
     (void)as_buf_add(&b, rq->prompt);
     (void)as_buf_add(&b, rq->continuation);
     as_code c = as_buf_ok(&b, err);
-    as_jw_key(w, "prompt");
-    as_jw_str(w, as_buf_str(&b));
+    as_jw_put_str(w, "prompt", as_buf_str(&b));
     as_buf_release(&b);
-    as_jw_key(w, "echo");
-    as_jw_bool(w, true);
-    as_jw_key(w, "logprobs");
-    as_jw_i64(w, rq->top_logprobs > 1 ? rq->top_logprobs : 1);
-    as_jw_key(w, "max_tokens");
-    as_jw_i64(w, 1);
-    as_jw_key(w, "temperature");
-    as_jw_i64(w, 0);
+    as_jw_put_bool(w, "echo", true);
+    as_jw_put_i64(w, "logprobs", rq->top_logprobs > 1 ? rq->top_logprobs : 1);
+    as_jw_put_i64(w, "max_tokens", 1);
+    as_jw_put_i64(w, "temperature", 0);
     return c;
 }
 

@@ -20,8 +20,7 @@ enum { MAX_TOP = 1024 };
 
 static void put_model(const ht_driver *d, as_jw *w)
 {
-    as_jw_key(w, "model");
-    as_jw_str(w, d->model);
+    as_jw_put_str(w, "model", d->model);
 }
 
 /* ---- scoring ------------------------------------------------------------------------------------
@@ -30,10 +29,8 @@ static void put_model(const ht_driver *d, as_jw *w)
 static void put_tokenize(const ht_driver *d, as_jw *w, as_str text, bool is_prompt)
 {
     put_model(d, w);
-    as_jw_key(w, "prompt");
-    as_jw_str(w, text);
-    as_jw_key(w, "add_special_tokens");
-    as_jw_bool(w, is_prompt);
+    as_jw_put_str(w, "prompt", text);
+    as_jw_put_bool(w, "add_special_tokens", is_prompt);
 }
 
 static void put_prompt_logprobs(ht_driver *d, const ht_job *job, as_jw *w)
@@ -42,28 +39,21 @@ static void put_prompt_logprobs(ht_driver *d, const ht_job *job, as_jw *w)
     int n = job->rq->top_logprobs > 1 ? job->rq->top_logprobs : 1;
     if (n > d->profile.max_top_logprobs)
         n = d->profile.max_top_logprobs;
-    as_jw_key(w, "model");
-    as_jw_str(w, job->rq->lora.n != 0 ? job->rq->lora : d->model);
+    as_jw_put_str(w, "model", job->rq->lora.n != 0 ? job->rq->lora : d->model);
     as_jw_key(w, "prompt");
     as_jw_begin_array(w);
     for (int i = 0; i < s->n_context + s->n; i++)
         as_jw_i64(w, s->ids[i]);
     as_jw_end_array(w);
-    as_jw_key(w, "add_special_tokens");
-    as_jw_bool(w, false);
-    as_jw_key(w, "max_tokens");
-    as_jw_i64(w, 1);
-    as_jw_key(w, "temperature");
-    as_jw_i64(w, 0);
-    as_jw_key(w, "prompt_logprobs");
-    as_jw_i64(w, n);
-    as_jw_key(w, "return_token_ids");
-    as_jw_bool(w, true);
+    as_jw_put_bool(w, "add_special_tokens", false);
+    as_jw_put_i64(w, "max_tokens", 1);
+    as_jw_put_i64(w, "temperature", 0);
+    as_jw_put_i64(w, "prompt_logprobs", n);
+    as_jw_put_bool(w, "return_token_ids", true);
     if (job->rq->no_cache) {
         char salt[40];
         (void)snprintf(salt, sizeof salt, "assay-%016llx", (unsigned long long)d->salt++);
-        as_jw_key(w, "cache_salt");
-        as_jw_z(w, salt);
+        as_jw_put_z(w, "cache_salt", salt);
     }
 }
 
@@ -190,7 +180,7 @@ static as_code tokenize(ht_driver *d, as_str text, bool is_prompt, int32_t **ids
     as_code c = as_buf_ok(&b, err);
     if (c == AS_OK)
         c = ht_ask(d, ht_first_endpoint(d), "/tokenize", as_buf_str(&b), &a, &scratch, err);
-    if (c == AS_OK && !ht_ids_of(as_json_get(a.json, "tokens"), ids, n, keep))
+    if (c == AS_OK && as_json_ids(as_json_get(a.json, "tokens"), ids, n, keep, err) != AS_OK)
         c = as_fail(err, AS_UNSUPPORTED, "/tokenize: %s",
                     a.status >= 400 ? a.error.message : "the reply has no list of ids");
     as_json_free(a.json);
@@ -253,8 +243,7 @@ static void probe_score(ht_driver *d, const int32_t *ids, int n, as_arena *scrat
     memcpy(copy, ids, (size_t)k * sizeof copy[0]);
     const ht_job probe = {.rq = &rq, .score = {.ids = copy, .n_context = k - 1, .n = 1}};
     put_prompt_logprobs(d, &probe, &w);
-    as_jw_key(&w, "logprobs");
-    as_jw_i64(&w, 1);
+    as_jw_put_i64(&w, "logprobs", 1);
     as_jw_end_object(&w);
     ht_answer a = {0};
     if (as_buf_ok(&b, NULL) == AS_OK && ht_ask(d, ht_first_endpoint(d), "/v1/completions",

@@ -7,7 +7,8 @@ static bool starts_with(as_str s, const char *prefix)
     return s.n >= strlen(prefix) && strncasecmp(s.p, prefix, strlen(prefix)) == 0;
 }
 
-as_code ht_url_check(as_str url, as_err *err)
+/* Fails with the remedy if the address cannot be used. */
+static as_code ht_url_check(as_str url, as_err *err)
 {
     if (!starts_with(url, "http://") && !starts_with(url, "https://"))
         return as_fail(err, AS_RANGE, "--base-url %.*s: want http://HOST:PORT or https://HOST",

@@ -38,8 +38,6 @@ typedef struct ht_endpoints {
 } ht_endpoints;
 
 as_code ht_endpoints_init(ht_endpoints *e, const as_str *urls, int n, as_arena *keep, as_err *err);
-/* Fails with the remedy if the address cannot be used. */
-as_code ht_url_check(as_str url, as_err *err);
 /* url + path, path beginning with "/"; NUL-terminated in keep. */
 as_str ht_endpoint_url(const ht_endpoint *e, const char *path, as_arena *keep);
 

@@ -50,7 +50,8 @@ struct ht_loop {
     CURLM *multi;
     int epoll;
     ht_call **active; /* [n_active], unordered */
-    int n_active, cap_active;
+    int n_active;
+    size_t cap_active;
     ht_call *free;
     int64_t timer_ns; /* when libcurl wants to be called, -1: not */
     int64_t check_ns; /* no deadline of ours is before this */
@@ -291,14 +292,11 @@ static int64_t deadline_ns(const ht_call *call)
 as_code ht_loop_start(ht_loop *loop, const ht_spec *spec, ht_call **out, as_err *err)
 {
     *out = NULL;
-    if (loop->n_active == loop->cap_active) {
-        const int cap = loop->cap_active != 0 ? loop->cap_active * 2 : 16;
-        ht_call **active = realloc(loop->active, (size_t)cap * sizeof(ht_call *));
-        if (active == NULL)
-            return as_nomem(err);
-        loop->active = active;
-        loop->cap_active = cap;
-    }
+    ht_call **active =
+        as_grow(loop->active, (size_t)loop->n_active, &loop->cap_active, sizeof(ht_call *));
+    if (active == NULL)
+        return as_nomem(err);
+    loop->active = active;
     ht_call *call = loop->free != NULL ? loop->free : call_new(loop);
     if (call == NULL)
         return as_nomem(err);

@@ -210,8 +210,7 @@ static as_str name_body(const ht_driver *d, as_buf *b, const char *rest)
     as_buf_reset(b);
     as_jw_init(&w, b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "model");
-    as_jw_str(&w, d->model);
+    as_jw_put_str(&w, "model", d->model);
     (void)as_buf_add_z(b, rest);
     as_jw_end_object(&w);
     return as_buf_str(b);

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "backend/http/agree.h"
 #include "backend/http/job.h"
 #include "base/hash.h"
 #include "base/time.h"
@@ -32,7 +33,8 @@ static const char *const known_options[] = {
     "concurrency",   "probe",        "ctx",     NULL,
 };
 
-const char *ht_secret_text(const ht_secret *s)
+/* "***", or "none" */
+static const char *ht_secret_text(const ht_secret *s)
 {
     return s->hidden.n != 0 ? "***" : "none";
 }
@@ -314,10 +316,8 @@ static as_code seal_info(ht_driver *d, as_err *err)
     for (int i = 0; i < d->endpoints.n; i++)
         as_jw_str(&w, d->endpoints.at[i].url);
     as_jw_end_array(&w);
-    as_jw_key(&w, "profile");
-    as_jw_z(&w, d->profile.name);
-    as_jw_key(&w, "key");
-    as_jw_z(&w, ht_secret_text(&d->key));
+    as_jw_put_z(&w, "profile", d->profile.name);
+    as_jw_put_z(&w, "key", ht_secret_text(&d->key));
     if (d->identity.n != 0)
         (void)as_buf_printf(&b, ",%.*s", AS_ARG(as_buf_str(&d->identity)));
     (void)as_buf_add_byte(&b, '}');
@@ -345,6 +345,8 @@ static as_code open_all(ht_driver *d, const be_config *config, as_err *err)
     AS_TRY(find_server(d, config, err));
     d->is_probing = is_probing;
     AS_TRY(d->dialect->probe(d, err));
+    if (is_probing && config->n_base_urls > 1)
+        AS_TRY(ht_check_agreement(d, config, err));
     return seal_info(d, err);
 }
 
@@ -360,14 +362,7 @@ as_code ht_open(be_backend **out, const ht_dialect *dialect, const be_config *co
     d->n_vocab = d->bos = -1;
     as_arena_init(&d->keep, 0);
     as_buf_init(&d->identity, 0);
-    d->info = (be_info){
-        .n_params = -1,
-        .n_params_active = -1,
-        .file_bytes = -1,
-        .weights_bytes = -1,
-        .kv_bytes = -1,
-        .scratch_bytes = -1,
-    };
+    d->info = (be_info){BE_INFO_UNKNOWN};
     d->salt = (uint64_t)as_wall_ns();
     d->model = as_arena_str(&d->keep, config->name);
     d->info.model_name = d->model;

@@ -2,28 +2,6 @@
 
 #include <string.h>
 
-enum { MAX_IDS = 1 << 24 };
-
-bool ht_ids_of(const as_json *array, int32_t **ids, int *n, as_arena *keep)
-{
-    *ids = NULL;
-    *n = 0;
-    const size_t count = as_json_type(array) == AS_JSON_ARRAY ? as_json_count(array) : MAX_IDS + 1;
-    int32_t *out = count <= MAX_IDS ? as_new(keep, int32_t, count + 1) : NULL;
-    if (out == NULL)
-        return false;
-    int k = 0;
-    for (const as_json *i = as_json_first(array); i != NULL; i = as_json_next(i)) {
-        int64_t v = 0;
-        if (!as_json_i64(i, &v) || v < 0 || v > INT32_MAX)
-            return false;
-        out[k++] = (int32_t)v;
-    }
-    *ids = out;
-    *n = k;
-    return true;
-}
-
 static as_code begin_ids(ht_job *job, as_err *err)
 {
     const as_request *rq = job->rq;
@@ -108,7 +86,8 @@ void ht_score_tokens(ht_job *job, const as_json *array)
     ht_score *s = &job->score;
     int32_t *ids = NULL;
     int n = 0;
-    if (!ht_ids_of(array, &ids, &n, &job->arena)) {
+    as_err err = {0};
+    if (as_json_ids(array, &ids, &n, &job->arena, &err) != AS_OK) {
         ht_job_fail(job, AS_ERROR_PROTOCOL, "the server's tokens are not a list of ids");
         return;
     }

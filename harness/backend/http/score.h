@@ -23,7 +23,5 @@ as_code ht_score_text(ht_job *job, as_str *out, as_err *err);
 void ht_score_rendered(ht_job *job, as_str prompt);
 /* The reply to CONTEXT or ALL: an array of ids. Sets the next step, or fails the job. */
 void ht_score_tokens(ht_job *job, const as_json *ids);
-/* An array of ids into an arena; false: it is not one. */
-bool ht_ids_of(const as_json *array, int32_t **ids, int *n, as_arena *keep);
 
 #endif

@@ -170,16 +170,11 @@ static as_code write_json(plugin_backend *be, const char *file, as_str name, as_
     as_jw w;
     as_jw_init(&w, &b);
     as_jw_begin_object(&w);
-    as_jw_key(&w, "kind");
-    as_jw_z(&w, "plugin");
-    as_jw_key(&w, "file");
-    as_jw_z(&w, as_path_base(file));
-    as_jw_key(&w, "file_sha256");
-    as_jw_z(&w, be->sha);
-    as_jw_key(&w, "name");
-    as_jw_str(&w, name);
-    as_jw_key(&w, "abi");
-    as_jw_i64(&w, be->api.abi);
+    as_jw_put_z(&w, "kind", "plugin");
+    as_jw_put_z(&w, "file", as_path_base(file));
+    as_jw_put_z(&w, "file_sha256", be->sha);
+    as_jw_put_str(&w, "name", name);
+    as_jw_put_i64(&w, "abi", be->api.abi);
     if (details != NULL) {
         as_jw_key(&w, "details");
         as_jw_node(&w, details);
