@@ -81,7 +81,9 @@ static as_code plot_task(writer *w, const db_run_row *run, const db_task_row *ta
 
 static as_code put_run(writer *w, const db_run_row *run, as_buf *text, as_err *err)
 {
-    (void)as_buf_printf(&w->md, "\n## Run %lld: ", (long long)run->id);
+    if (w->md.n > 2 && w->md.p[w->md.n - 2] != '\n')
+        (void)as_buf_add_byte(&w->md, '\n');
+    (void)as_buf_printf(&w->md, "## Run %lld: ", (long long)run->id);
     rp_put_clean(&w->md, run->model_name);
     (void)as_buf_add_z(&w->md, "\n\n");
     AS_TRY(rp_run_summary(run, RP_MARKDOWN, &w->md, err));
@@ -120,7 +122,9 @@ static as_code write_all(writer *w, const db_run_row *runs, int n_runs, as_buf *
 {
     const char *first = as_path_join(w->keep, w->folder, "report.md"); /* written last */
     AS_TRY(add_file(w, first, err));
-    (void)as_buf_add_z(&w->md, "# assay report\n");
+    (void)as_buf_add_z(&w->md, "# assay report\n\n");
+    if (n_runs > 1) /* each says it too, but only the first is on the first page */
+        rp_unsafe_warning(runs, n_runs, RP_MARKDOWN, &w->md);
     for (int i = 0; i < n_runs; i++)
         AS_TRY(put_run(w, &runs[i], text, err));
     AS_TRY(write_file(w, "report.txt", text, err));

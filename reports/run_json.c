@@ -78,6 +78,11 @@ static void put_task(as_jw *w, const db_task_row *t)
     as_jw_put_str(w, "dataset", t->dataset);
     as_jw_put_str(w, "dataset_revision", t->dataset_revision);
     as_jw_put_str(w, "dataset_sha256", t->dataset_sha256);
+    as_jw_key(w, "sandbox");
+    if (as_str_is_set(t->sandbox))
+        as_jw_str(w, t->sandbox);
+    else
+        as_jw_null(w);
     as_jw_end_object(w);
 }
 

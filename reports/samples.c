@@ -165,6 +165,73 @@ static void put_head(as_buf *out, const db_task_row *task, const as_result *r)
         put_block(out, "note", r->score.note);
 }
 
+static as_str micros(as_arena *a, int64_t us)
+{
+    return us < 0 ? AS_STR("") : as_arena_printf(a, "%.1f", (double)us / 1000);
+}
+
+static as_str end_of(as_arena *a, const as_exec *e)
+{
+    if (e->term_signal > 0)
+        return as_arena_printf(a, "signal %d", e->term_signal);
+    if (e->is_compiler && e->exit_code < 0)
+        return AS_STR(""); /* not told */
+    return e->exit_code < 0 ? AS_STR("stopped") : as_arena_printf(a, "exit %d", e->exit_code);
+}
+
+static as_str tests_of(as_arena *a, const as_exec *e)
+{
+    if (e->is_compiler)
+        return AS_STR("compiler");
+    return e->n_tests > 1
+               ? as_arena_printf(a, "%d-%d", e->first_test, e->first_test + e->n_tests - 1)
+               : as_arena_printf(a, "%d", e->first_test);
+}
+
+static as_code exec_row(rp_table *t, const as_exec *e, as_err *err)
+{
+    as_arena *a = t->keep;
+    const as_str cells[] = {
+        tests_of(a, e),
+        e->verdict,
+        end_of(a, e),
+        micros(a, e->cpu_us),
+        micros(a, e->wall_us),
+        e->peak_bytes < 0 ? AS_STR("")
+                          : as_arena_printf(a, "%.1f", (double)e->peak_bytes / 1048576.0),
+        e->output_bytes < 0 ? AS_STR("") : as_arena_printf(a, "%lld", (long long)e->output_bytes),
+        as_str_sub(e->codes, 0, 60),
+    };
+    return rp_table_row(t, cells, err);
+}
+
+/* What ran to judge it: a line a process, then what the last one said and ran in. */
+static as_code put_execs(db_store *db, const db_task_row *task, const as_result *r, as_buf *out,
+                         as_arena *arena, as_err *err)
+{
+    static const rp_column columns[] = {
+        {"tests", RP_LEFT},    {"verdict", RP_LEFT},   {"end", RP_LEFT},       {"cpu ms", RP_RIGHT},
+        {"wall ms", RP_RIGHT}, {"peak MiB", RP_RIGHT}, {"output B", RP_RIGHT}, {"codes", RP_LEFT}};
+    as_exec *execs = NULL;
+    int n = 0;
+    AS_TRY(db_execs(db, task->id, r->item, r->repeat, &execs, &n, arena, err));
+    if (n == 0)
+        return AS_OK;
+    rp_table t;
+    rp_table_init(&t, columns, (int)(sizeof columns / sizeof columns[0]), arena);
+    for (int i = 0; i < n; i++)
+        AS_TRY(exec_row(&t, &execs[i], err));
+    (void)as_buf_add_z(out, "\n--- processes\n");
+    rp_table_print(&t, RP_TEXT, out);
+    const as_exec *last = &execs[n - 1];
+    (void)as_buf_printf(out, "sandbox %.*s, ", AS_ARG(last->sandbox));
+    rp_put_clean(out, last->toolchain);
+    (void)as_buf_printf(out, " (sha256 %.*s), limits %.*s\n",
+                        AS_ARG(as_str_sub(last->tool_sha256, 0, 12)), AS_ARG(last->limits));
+    put_block(out, "standard error", last->errors);
+    return AS_OK;
+}
+
 static as_code put_sample(db_store *db, const db_task_row *task, const as_result *r, as_buf *out,
                           as_arena *arena, as_err *err)
 {
@@ -178,6 +245,7 @@ static as_code put_sample(db_store *db, const db_task_row *task, const as_result
     put_block(out, "reasoning", t.reasoning);
     put_block(out, "answer", t.answer);
     put_block(out, "error", t.message);
+    AS_TRY(put_execs(db, task, r, out, arena, err));
     return as_buf_ok(out, err);
 }
 

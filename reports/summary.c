@@ -142,6 +142,8 @@ static void task_facts(facts *f, const db_task_row *t, const as_json *config)
                          t->dataset_revision.n != 0 ? " revision " : "",
                          AS_ARG(t->dataset_revision),
                          AS_ARG(short_hash(t->dataset_sha256, "unknown"))));
+    if (as_str_is_set(t->sandbox))
+        fact(f, "  sandbox", t->sandbox);
     static const char *const keys[] = {"n_shot", "temperature", "top_p", "top_k",
                                        "min_p",  "max_tokens",  "think", "reasoning_tokens",
                                        "seed"};
@@ -426,10 +428,25 @@ as_code rp_metrics_table(const db_run_row *runs, int n_runs, rp_format format, a
     return put_table(&metrics, runs, n_runs, true, format, NULL, out, err);
 }
 
+void rp_unsafe_warning(const db_run_row *runs, int n_runs, rp_format format, as_buf *out)
+{
+    bool is_unsafe = false;
+    for (int r = 0; r < n_runs; r++)
+        for (int i = 0; i < runs[r].n_tasks; i++)
+            is_unsafe |= as_str_find(runs[r].tasks[i].sandbox, AS_STR("none")) != SIZE_MAX;
+    if (is_unsafe)
+        (void)as_buf_printf(out,
+                            "%ssandbox=none: programs that the model wrote ran without a sandbox, "
+                            "with the user's rights; they could forge their results%s",
+                            format == RP_MARKDOWN ? "> **" : "",
+                            format == RP_MARKDOWN ? "**\n\n" : "\n\n");
+}
+
 as_code rp_run_summary(const db_run_row *run, rp_format format, as_buf *out, as_err *err)
 {
     if (format == RP_CSV)
         return rp_scores_table(run, 1, format, out, err);
+    rp_unsafe_warning(run, 1, format, out);
     as_arena arena;
     as_arena_init(&arena, 0);
     as_code c = put_facts(run, format, out, &arena, err);

@@ -15,7 +15,9 @@
 #include "reports/table.h"
 #include "store/query.h"
 
-/* Circumstances and all tables of one run. CSV: the score table alone. */
+/* One sentence if programs of any of the runs had no sandbox, else nothing. */
+void rp_unsafe_warning(const db_run_row *runs, int n_runs, rp_format format, as_buf *out);
+/* That sentence, circumstances and all tables of one run. CSV: the score table alone. */
 as_code rp_run_summary(const db_run_row *run, rp_format format, as_buf *out, as_err *err);
 /* Single tables over several runs, for files: the first column is the run's number. */
 as_code rp_scores_table(const db_run_row *runs, int n_runs, rp_format format, as_buf *out,

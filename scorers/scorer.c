@@ -21,6 +21,12 @@ static bool settle(const as_response *r, as_score *out)
     return true;
 }
 
+bool sc_is_settled(const as_response *response)
+{
+    as_score unused = {0};
+    return settle(response, &unused);
+}
+
 as_code sc_judge(const sc_scorer *scorer, const as_sample *sample, const as_response *response,
                  as_score *out, as_arena *arena, as_err *err)
 {

@@ -8,8 +8,11 @@
  * Version    changes whenever a verdict could change; scores of different versions are stored side
  *            by side.
  * Ownership  texts of the score live in the arena, or borrow from sample and response.
- * Threads    pure; a session belongs to one thread.
+ * Threads    pure. A session is opened and closed by one thread; between, score_in, cancel and
+ *            n_at_once may be called by any number of threads at once (run/judges.h does).
  */
+#include <stdbool.h>
+
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -21,6 +24,7 @@
 typedef struct sc_options {
     const char *cache_dir; /* compiled programs are kept below it; NULL: in memory */
     int n_slots;           /* programs judged at once; 0: one a processor */
+    bool is_unsafe;        /* programs run without a sandbox: the caller must have told the user */
     const as_log *log;
 } sc_options;
 
@@ -31,6 +35,10 @@ typedef struct sc_scorer {
      * and fails with AS_TIMEOUT (the environment: exit code 5) and the remedy where they cannot be run. */
     as_code (*open)(void **session, const sc_options *options, as_err *err);
     void (*close)(void *session);
+    /* Ends what score_in is doing; it fails with AS_CANCELLED then, and from now on. */
+    void (*cancel)(void *session);
+    /* How many answers the session can make progress with at once. */
+    int (*n_at_once)(const void *session);
     as_code (*score_in)(void *session, const as_sample *sample, const as_response *response,
                         as_score *out, as_arena *arena, as_err *err);
     /* Sets verdict (RIGHT, WRONG, UNPARSED or UNGRADED), value, prediction, target, rule. */
@@ -45,7 +53,9 @@ typedef struct sc_scorer {
  * The response's recorded key, where it has one, replaces the sample's. */
 as_code sc_judge_in(const sc_scorer *scorer, void *session, const as_sample *sample,
                     const as_response *response, as_score *out, as_arena *arena, as_err *err);
-/* For scorers without a session. */
+/* These rules alone settle it: no scorer sees the response. */
+bool sc_is_settled(const as_response *response);
+/* For scorers without a session, and for settled responses. */
 as_code sc_judge(const sc_scorer *scorer, const as_sample *sample, const as_response *response,
                  as_score *out, as_arena *arena, as_err *err);
 

@@ -102,6 +102,8 @@ typedef struct be_driver {
     const char *scheme; /* "engine", "replay", "null" */
     const char *title;
     bool is_in_process; /* answers with this process's own CPU: no client overhead to tell apart */
+    bool
+        keeps_cores_busy; /* all of them, while requests are in flight: programs are judged after */
     as_code (*open)(be_backend **out, const be_config *config, as_err *err);
     void (*close)(be_backend *be);
     unsigned (*caps)(const be_backend *be);

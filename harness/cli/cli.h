@@ -70,6 +70,15 @@ as_code cli_print(as_str text, as_err *err);
 /* The same with what b holds, unless it was too full; releases b. */
 as_code cli_print_buf(as_buf *b, as_err *err);
 
+/* Flags of commands that judge programs. */
+#define CLI_SANDBOX_FLAGS(n_slots, is_unsafe)                                                      \
+    cli_int("max-sandboxes", (n_slots), "N", 1, 64,                                                \
+            "programs judged at once (default: one a processor)"),                                 \
+        cli_bool("unsafe-no-sandbox", (is_unsafe),                                                 \
+                 "run programs without a sandbox: they get your rights; refused for root")
+/* What --unsafe-no-sandbox says on every start. */
+void cli_warn_unsafe(void);
+
 typedef enum cli_format {
     CLI_TEXT_FORMAT,
     CLI_MD,

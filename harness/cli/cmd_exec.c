@@ -67,9 +67,7 @@ static as_code open_pool(sb_pool **pool, int64_t slots, const char *factor, bool
                                .log = &env->log};
     AS_TRY(sb_pool_open(pool, &options, err));
     if (is_unsafe)
-        (void)fputs("assay: warning: no sandbox: model-written code runs with your rights and can "
-                    "read, change and send whatever you can\n",
-                    stderr);
+        cli_warn_unsafe();
     if (!is_auto)
         return AS_OK;
     as_code c = sb_calibrate(*pool, &scale, err);

@@ -1,23 +1,38 @@
 /* cmd_grade.c — assay grade livecodebench: judge cases given in a file, without a run. */
+#include <pthread.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/jsonl.h"
 #include "base/jspan.h"
+#include "base/pool.h"
 #include "cli/cli.h"
 #include "scorers/code/cell.h"
 #include "scorers/code/extract.h"
 #include "scorers/code/session.h"
 #include "scorers/think.h"
 
-enum { MAX_CASES_LINE = 512 << 20 };
+enum { MAX_CASES_LINE = 512 << 20, MAX_THREADS = SB_MAX_SLOTS + 2, WAIT_MS = 100 };
 
 typedef struct grade {
-    void *session; /* opened for the first program */
+    pthread_mutex_t lock; /* guards session */
+    void *session;        /* opened for the first program */
     bool is_script;
-    cli_env *env;
-    as_arena scratch;
+    sc_options options;
 } grade;
+
+/* A case on its way through the pool; what it prints comes out in the order of the file. */
+typedef struct graded_case {
+    as_job job; /* first: the pool's */
+    grade *g;
+    as_buf line, out;
+    as_arena scratch;
+    as_code code;
+    as_err err;
+    bool is_done;
+} graded_case;
 
 /* A case's members as they stand in the line; unset where absent or null. */
 typedef struct fields {
@@ -106,15 +121,25 @@ static as_code read_case(sc_lcb_job *job, const fields *f, as_arena *keep, as_er
     return read_list(tests, false, &job->n, f->outputs, err);
 }
 
-static as_code grade_program(grade *g, const fields *f, as_jw *w, as_err *err)
+static as_code open_session(grade *g, void **session, as_err *err)
+{
+    as_code c = AS_OK;
+    (void)pthread_mutex_lock(&g->lock);
+    if (g->session == NULL)
+        c = sc_code_open(&g->session, &g->options, err);
+    *session = g->session;
+    (void)pthread_mutex_unlock(&g->lock);
+    return c;
+}
+
+static as_code grade_program(grade *g, const fields *f, as_jw *w, as_arena *scratch, as_err *err)
 {
     sc_lcb_job job = {.is_script = g->is_script};
     sc_lcb_result r;
-    const sc_options options = {.cache_dir = g->env->cache_dir, .log = &g->env->log};
-    AS_TRY(read_case(&job, f, &g->scratch, err));
-    if (g->session == NULL)
-        AS_TRY(sc_code_open(&g->session, &options, err));
-    AS_TRY(sc_lcb_judge(sc_code_pool(g->session), &job, &r, &g->scratch, err));
+    void *session = NULL;
+    AS_TRY(read_case(&job, f, scratch, err));
+    AS_TRY(open_session(g, &session, err));
+    AS_TRY(sc_lcb_judge(sc_code_pool(session), &job, &r, scratch, err));
     as_jw_key(w, "passed");
     if (r.is_graded)
         as_jw_bool(w, r.passed);
@@ -124,14 +149,14 @@ static as_code grade_program(grade *g, const fields *f, as_jw *w, as_err *err)
     as_jw_put_z(w, "verdict", sb_verdict_name(r.verdict));
     as_jw_put_str(w, "detail", r.note);
     as_jw_put_z(w, "mode", g->is_script ? "script" : "official");
-    as_jw_put_f64(w, "cpu_ms", (double)r.cpu_us / 1000);
+    as_jw_put_f64(w, "cpu_ms", (double)sc_lcb_cpu_us(&r) / 1000);
     return AS_OK;
 }
 
-static as_code grade_extraction(grade *g, as_str answer, as_jw *w, as_err *err)
+static as_code grade_extraction(as_str answer, as_jw *w, as_arena *scratch, as_err *err)
 {
     as_str text, code;
-    AS_TRY(sc_without_thinking(&text, answer, &g->scratch, err));
+    AS_TRY(sc_without_thinking(&text, answer, scratch, err));
     as_jw_put_bool(w, "found", sc_code_last(&code, text));
     as_jw_put_str(w, "code", code);
     return AS_OK;
@@ -159,56 +184,102 @@ static as_code grade_cell(as_str cell, as_jw *w, as_err *err)
 }
 
 /* What a case is, its fields tell: "inputs" a program, "text" an answer, "encoded" a cell. */
-static as_code grade_fields(grade *g, const fields *f, as_jw *w, as_err *err)
+static as_code grade_fields(grade *g, const fields *f, as_jw *w, as_arena *scratch, as_err *err)
 {
     as_str text;
     if (f->inputs.n != 0)
-        return grade_program(g, f, w, err);
+        return grade_program(g, f, w, scratch, err);
     if (f->encoded.n != 0) {
-        AS_TRY(text_of(&text, f->encoded, "encoded", &g->scratch, err));
+        AS_TRY(text_of(&text, f->encoded, "encoded", scratch, err));
         return grade_cell(text, w, err);
     }
     if (f->text.n == 0)
         return as_fail(err, AS_PARSE, "want \"inputs\", \"text\" or \"encoded\"");
-    AS_TRY(text_of(&text, f->text, "text", &g->scratch, err));
-    return grade_extraction(g, text, w, err);
+    AS_TRY(text_of(&text, f->text, "text", scratch, err));
+    return grade_extraction(text, w, scratch, err);
 }
 
-/* A case that cannot be read keeps its line: {"error": why}. */
-static as_code grade_case(grade *g, as_str line, as_err *err)
+/* A case that cannot be read keeps its line: {"error": why}. On a thread of the pool. */
+static void grade_case(as_job *job)
 {
-    as_err why = {0};
-    as_buf part;
+    graded_case *k = (graded_case *)job;
     as_jw w;
     fields f;
-    as_buf_init(&part, 256 << 20);
-    as_jw_init(&w, &part);
+    as_jw_init(&w, &k->out);
     as_jw_begin_object(&w);
-    as_code c = read_fields(&f, line, &why);
+    as_code c = read_fields(&f, as_buf_str(&k->line), &k->err);
     if (f.name.n != 0) {
         as_jw_key(&w, "name");
         as_jw_raw(&w, f.name);
     }
     if (c == AS_OK)
-        c = grade_fields(g, &f, &w, &why);
+        c = grade_fields(k->g, &f, &w, &k->scratch, &k->err);
     if (c == AS_PARSE || c == AS_RANGE) {
-        as_jw_put_z(&w, "error", why.text);
+        as_jw_put_z(&w, "error", k->err.text);
         c = AS_OK;
     }
     as_jw_end_object(&w);
-    (void)as_buf_add_byte(&part, '\n');
-    if (c != AS_OK && err != NULL)
-        *err = why;
-    if (c == AS_OK)
-        c = as_buf_ok(&part, err);
-    if (c == AS_OK)
-        c = cli_print(as_buf_str(&part), err);
-    as_buf_release(&part);
-    as_arena_rewind(&g->scratch, 0);
-    return c;
+    (void)as_buf_add_byte(&k->out, '\n');
+    k->code = c == AS_OK ? as_buf_ok(&k->out, &k->err) : c;
 }
 
-static as_code grade_file(grade *g, const char *path, as_err *err)
+static void cancel(grade *g)
+{
+    (void)pthread_mutex_lock(&g->lock);
+    if (g->session != NULL)
+        sc_code_cancel(g->session);
+    (void)pthread_mutex_unlock(&g->lock);
+}
+
+/* Cases that are out, oldest first. */
+typedef struct case_ring {
+    grade *g;
+    as_pool *pool;
+    graded_case *of; /* [cap] */
+    size_t cap, head, held;
+    const volatile sig_atomic_t *cancel;
+} case_ring;
+
+static as_code print_oldest(case_ring *r, as_err *err)
+{
+    graded_case *k = &r->of[r->head];
+    while (!k->is_done) {
+        if (*r->cancel != 0)
+            cancel(r->g);
+        as_job *job = as_pool_take(r->pool, WAIT_MS);
+        if (job != NULL)
+            ((graded_case *)job)->is_done = true;
+    }
+    r->head = (r->head + 1) % r->cap;
+    r->held--;
+    if (k->code == AS_CANCELLED)
+        return as_fail(err, AS_CANCELLED, "interrupted");
+    if (k->code != AS_OK) {
+        *err = k->err;
+        return k->code;
+    }
+    return cli_print(as_buf_str(&k->out), err);
+}
+
+static as_code put_case(case_ring *r, as_str line, as_err *err)
+{
+    if (*r->cancel != 0)
+        return as_fail(err, AS_CANCELLED, "interrupted");
+    if (r->held == r->cap)
+        AS_TRY(print_oldest(r, err));
+    graded_case *k = &r->of[(r->head + r->held) % r->cap];
+    as_arena_rewind(&k->scratch, 0);
+    as_buf_reset(&k->line);
+    as_buf_reset(&k->out);
+    k->err = (as_err){0};
+    k->is_done = false;
+    AS_TRY(as_buf_add(&k->line, line) == AS_OK ? AS_OK : as_buf_ok(&k->line, err));
+    as_pool_put(r->pool, &k->job);
+    r->held++;
+    return AS_OK;
+}
+
+static as_code grade_lines(case_ring *r, const char *path, as_err *err)
 {
     as_jsonl *in = NULL;
     as_str line;
@@ -218,12 +289,42 @@ static as_code grade_file(grade *g, const char *path, as_err *err)
         c = as_jsonl_next_text(in, &line, &is_end, err);
         if (c != AS_OK || is_end)
             break;
-        if (*g->env->cancel != 0)
-            c = as_fail(err, AS_CANCELLED, "interrupted");
-        else
-            c = grade_case(g, line, err);
+        c = put_case(r, line, err);
     }
     as_jsonl_close(in);
+    while (c == AS_OK && r->held != 0)
+        c = print_oldest(r, err);
+    return c;
+}
+
+static as_code grade_file(grade *g, const char *path, cli_env *env, as_err *err)
+{
+    const long n_cpus = sysconf(_SC_NPROCESSORS_ONLN);
+    const int n = g->options.n_slots != 0 ? g->options.n_slots : n_cpus > 0 ? (int)n_cpus : 1;
+    const int n_threads = n + 2 < MAX_THREADS ? n + 2 : MAX_THREADS;
+    case_ring r = {.g = g, .cap = (size_t)n_threads * 2, .cancel = env->cancel};
+    r.of = calloc(r.cap, sizeof *r.of);
+    if (r.of == NULL)
+        return as_nomem(err);
+    for (size_t i = 0; i < r.cap; i++) {
+        r.of[i].g = g;
+        r.of[i].job.work = grade_case;
+        as_buf_init(&r.of[i].line, MAX_CASES_LINE);
+        as_buf_init(&r.of[i].out, 256 << 20);
+        as_arena_init(&r.of[i].scratch, (size_t)8 << 30);
+    }
+    as_code c = as_pool_open(&r.pool, n_threads, err);
+    if (c == AS_OK)
+        c = grade_lines(&r, path, err);
+    if (c != AS_OK)
+        cancel(g);
+    as_pool_close(r.pool); /* before what its threads read */
+    for (size_t i = 0; i < r.cap; i++) {
+        as_buf_release(&r.of[i].line);
+        as_buf_release(&r.of[i].out);
+        as_arena_release(&r.of[i].scratch);
+    }
+    free(r.of);
     return c;
 }
 
@@ -231,10 +332,13 @@ int cmd_grade(cli_env *env, int argc, char **argv)
 {
     const char *cases = NULL;
     const char *mode = "official";
+    int64_t max_sandboxes = 0;
+    bool is_unsafe = false;
     cli_flag flags[] = {
         cli_text("cases", &cases, "FILE", "JSON Lines, one case each"),
         cli_text("mode", &mode, "official|script",
                  "how programs run: as LiveCodeBench's checker runs them, or as scripts"),
+        CLI_SANDBOX_FLAGS(&max_sandboxes, &is_unsafe),
     };
     cli_args a = {
         .usage = "assay grade livecodebench --cases FILE.jsonl",
@@ -253,8 +357,14 @@ int cmd_grade(cli_env *env, int argc, char **argv)
     if (!cli_begin(&a, argc, argv, env, &code))
         return code;
     as_err err = {0};
-    grade g = {.env = env, .is_script = strcmp(mode, "script") == 0};
-    as_arena_init(&g.scratch, (size_t)8 << 30);
+    grade g = {.is_script = strcmp(mode, "script") == 0,
+               .options = {.cache_dir = env->cache_dir,
+                           .n_slots = (int)max_sandboxes,
+                           .is_unsafe = is_unsafe,
+                           .log = &env->log}};
+    (void)pthread_mutex_init(&g.lock, NULL);
+    if (is_unsafe)
+        cli_warn_unsafe();
     if (strcmp(a.rest[0], "livecodebench") != 0)
         (void)as_fail(&err, AS_RANGE, "grade %s: want livecodebench", a.rest[0]);
     else if (cases == NULL)
@@ -262,8 +372,8 @@ int cmd_grade(cli_env *env, int argc, char **argv)
     else if (!g.is_script && strcmp(mode, "official") != 0)
         (void)as_fail(&err, AS_RANGE, "--mode %s: want official or script", mode);
     else
-        (void)grade_file(&g, cases, &err);
+        (void)grade_file(&g, cases, env, &err);
     sc_code_close(g.session);
-    as_arena_release(&g.scratch);
+    (void)pthread_mutex_destroy(&g.lock);
     return err.code == AS_OK ? CLI_OK : cli_fail(&err);
 }

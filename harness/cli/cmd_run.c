@@ -25,8 +25,9 @@ typedef struct run_flags {
     const char *limit, *connections, *db, *format, *config, *think, *preflight;
     cli_list suites, sample_ids;
     int64_t repeats, num_fewshot, max_tokens, reasoning_tokens, seed, max_tries, retry_ms, top_k;
+    int64_t max_sandboxes;
     double temperature, top_p, min_p, fail_on_error;
-    bool dry_run, fresh, quiet, show_prompt, preflight_only;
+    bool dry_run, fresh, quiet, show_prompt, preflight_only, is_unsafe;
 } run_flags;
 
 /* "smoke" stands for all smoke suites. */
@@ -106,7 +107,10 @@ static as_code fill_options(run_options *o, const run_flags *f, const cli_model 
         .seed = f->seed,
         .max_tries = (int)f->max_tries,
         .retry_ms = f->retry_ms,
-        .scoring = {.cache_dir = env->cache_dir, .log = &env->log},
+        .scoring = {.cache_dir = env->cache_dir,
+                    .n_slots = (int)f->max_sandboxes,
+                    .is_unsafe = f->is_unsafe,
+                    .log = &env->log},
         .log = &env->log,
     };
     be_option *options = NULL;
@@ -336,7 +340,8 @@ static int exit_code(const run_outcome *out, double tolerated)
         return CLI_INTERRUPTED;
     if (out->is_paused)
         return CLI_INCOMPLETE;
-    const double share = out->n_planned > 0 ? (double)out->n_errors / (double)out->n_planned : 0;
+    const int64_t n_without = out->n_errors + out->n_ungraded;
+    const double share = out->n_planned > 0 ? (double)n_without / (double)out->n_planned : 0;
     return out->n_done < out->n_planned || share > tolerated ? CLI_INCOMPLETE : CLI_OK;
 }
 
@@ -359,6 +364,12 @@ static void tell_outcome(const run_outcome *out, const run_flags *f)
                       "assay: %lld of %lld requests failed; the same command asks them again, "
                       "`assay show %lld --samples` tells why\n",
                       (long long)out->n_errors, (long long)out->n_planned, (long long)out->run_id);
+    if (out->n_ungraded != 0)
+        (void)fprintf(stderr,
+                      "assay: %lld of %lld answers have no verdict; the same command judges them "
+                      "again without asking, `assay show %lld SAMPLE` tells why\n",
+                      (long long)out->n_ungraded, (long long)out->n_planned,
+                      (long long)out->run_id);
 }
 
 static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format format,
@@ -374,6 +385,8 @@ static as_code run_on_store(const run_plan *plan, const run_flags *f, cli_format
     AS_TRY(preflight(plan, f, &done, env, err));
     db_store *db = NULL;
     AS_TRY(db_open(&db, db_path, DB_CREATE, &env->log, err));
+    if (f->is_unsafe)
+        cli_warn_unsafe();
     run_outcome out;
     as_code c = carry_out(plan, f, &done, db, env, &out, err);
     if (c == AS_OK) {
@@ -465,7 +478,8 @@ int cmd_run(cli_env *env, int argc, char **argv)
         cli_int("retry-ms", &f.retry_ms, "MS", 0, 600000,
                 "first pause before another try, doubling (default 1000)"),
         cli_real("fail-on-error", &f.fail_on_error, "SHARE",
-                 "tolerated share of failed requests (default 0)"),
+                 "tolerated share of failed requests and of answers without verdict (default 0)"),
+        CLI_SANDBOX_FLAGS(&f.max_sandboxes, &f.is_unsafe),
         cli_text("config", &f.config, "FILE.json",
                  "flags from a file, same names; the command line wins"),
         cli_text("format", &f.format, "text|md|json", "form of the result on standard output"),

@@ -48,6 +48,15 @@ bool cli_begin(cli_args *a, int argc, char **argv, cli_env *env, int *code)
     return false;
 }
 
+void cli_warn_unsafe(void)
+{
+    if (geteuid() == 0)
+        return; /* it will be refused */
+    (void)fputs("assay: warning: no sandbox: model-written code runs with your rights and can "
+                "read, change and send whatever you can\n",
+                stderr);
+}
+
 as_code cli_print(as_str text, as_err *err)
 {
     if (fwrite(text.p, 1, text.n, stdout) != text.n || fflush(stdout) != 0)

@@ -55,6 +55,8 @@ static void put_anatomy(as_buf *b, const run_tick *t)
         (void)as_buf_printf(b, "  retries %lld", (long long)t->n_retries);
     if (!t->is_last && t->n_flight > 0)
         (void)as_buf_printf(b, "  at once %d", t->n_flight);
+    if (!t->is_last && t->n_judging > 0)
+        (void)as_buf_printf(b, "  being judged %d", t->n_judging);
 }
 
 static void put_line(as_buf *b, const run_tick *t)

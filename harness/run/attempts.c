@@ -1,15 +1,12 @@
-/* attempts.c — one attempt after the other: start, answer, try again, store. */
+/* attempts.c — one attempt after the other: start, answer, try again; verdicts.c does the rest. */
 #include "run/run_impl.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#include "base/json.h"
 #include "base/time.h"
 #include "run/retry.h"
 
 enum {
     POLL_MS = 100,
+    JUDGE_POLL_MS = 10, /* while verdicts may come in too */
     GIVE_UP_AFTER = 20, /* requests without any answer: the backend cannot be reached */
     NOT_FOUND_AFTER = 4,
 };
@@ -24,75 +21,13 @@ static void tell(runner *r)
     if (r->how->tick == NULL)
         return;
     r->tick.elapsed_ns = as_now_ns() - r->started_ns;
+    r->tick.n_judging = r->n_judging;
     r->tick.is_last = false;
     r->how->tick(r->how->tick_user, &r->tick);
 }
 
 /* ---- one attempt -------------------------------------------------------------------------------
  */
-
-/* Chat messages as JSON, the form the store keeps them in. */
-static as_code messages_text(slot *s, as_str *out, as_err *err)
-{
-    as_buf b;
-    as_buf_init(&b, 0);
-    as_jw w;
-    as_jw_init(&w, &b);
-    as_jw_begin_array(&w);
-    for (int i = 0; i < s->request.n_messages; i++) {
-        as_jw_begin_object(&w);
-        as_jw_key(&w, "role");
-        as_jw_str(&w, s->request.messages[i].role);
-        as_jw_key(&w, "content");
-        as_jw_str(&w, s->request.messages[i].text);
-        as_jw_end_object(&w);
-    }
-    as_jw_end_array(&w);
-    as_code c = as_buf_ok(&b, err);
-    if (c == AS_OK) {
-        *out = as_arena_str(&s->arena, as_buf_str(&b));
-        c = as_str_is_set(*out) ? AS_OK : as_nomem(err);
-    }
-    as_buf_release(&b);
-    return c;
-}
-
-static as_code store_attempt(runner *r, slot *s, const as_response *response, as_err *err)
-{
-    const as_sample *sample = &s->task->samples[s->position];
-    const sc_scorer *scorer = s->task->scorer;
-    as_score score;
-    AS_TRY(sc_judge_in(scorer, r->sessions[s->task - r->plan->tasks], sample, response, &score,
-                       &s->arena, err));
-    as_str prompt = s->request.prompt;
-    if (s->request.is_chat && s->request.n_messages != 0)
-        AS_TRY(messages_text(s, &prompt, err));
-    const int n_choices = response->recorded.n_choices;
-    const db_record record = {
-        .task_id = s->task_id,
-        .position = s->position,
-        .repeat = s->repeat,
-        .failed = s->failed,
-        .n_failed = s->n_failed,
-        .prefix = s->request.prefix,
-        .prompt = prompt,
-        .is_chat = s->request.is_chat,
-        .seed = s->request.seed,
-        .response = *response,
-        .score = score,
-        .scorer = as_str_of(scorer->name),
-        .scorer_version = scorer->version,
-        .n_choices = n_choices != 0 ? n_choices : sample->n_choices,
-    };
-    AS_TRY(db_put(r->db, &record, err));
-    run_count(r, &score);
-    r->tick.task = s->task;
-    if (response->prompt_tokens > 0)
-        r->tick.prompt_tokens += response->prompt_tokens;
-    if (response->completion_tokens > 0)
-        r->tick.completion_tokens += response->completion_tokens;
-    return AS_OK;
-}
 
 static as_code note_failed_try(slot *s, const as_response *response, as_err *err)
 {
@@ -186,7 +121,7 @@ static as_code settle(runner *r, slot *s, const as_response *response, as_err *e
         stop(r, STOP_REFUSED, response);
         return AS_OK;
     }
-    return store_attempt(r, s, response, err);
+    return run_take_answer(r, s, response, err);
 }
 
 static void on_done(void *user, const as_request *request, const as_response *response)
@@ -200,7 +135,7 @@ static void on_done(void *user, const as_request *request, const as_response *re
         if (settle(r, s, response, &r->fatal) == AS_OK)
             r->fatal = (as_err){0};
     }
-    if (s->state == SLOT_FREE)
+    if (s->state != SLOT_PAUSE)
         r->n_busy--;
     tell(r);
 }
@@ -208,36 +143,45 @@ static void on_done(void *user, const as_request *request, const as_response *re
 /* ---- starting attempts --------------------------------------------------------------------------
  */
 
-bool run_has_next(runner *r)
+bool run_next(const runner *r, cursor *at, todo what)
 {
-    while (r->at_task < r->plan->n_tasks) {
-        const run_task *t = &r->plan->tasks[r->at_task];
+    for (; at->task < r->plan->n_tasks; *at = (cursor){.task = at->task + 1}) {
+        const run_task *t = &r->plan->tasks[at->task];
         const size_t n = t->n_samples * (size_t)t->repeats;
-        while (r->at_attempt < n && r->done[r->at_task][r->at_attempt])
-            r->at_attempt++;
-        if (r->at_attempt < n)
+        while (at->attempt < n && r->todo[at->task][at->attempt] != what)
+            at->attempt++;
+        if (at->attempt < n)
             return true;
-        r->at_task++;
-        r->at_attempt = 0;
     }
     return false;
 }
 
+unsigned char *run_todo_of(const runner *r, const slot *s)
+{
+    const size_t task = (size_t)(s->task - r->plan->tasks);
+    return &r->todo[task][s->position * (size_t)s->task->repeats + (size_t)s->repeat];
+}
+
+/* The slot takes what the cursor points at. */
+static void claim(runner *r, slot *s, const cursor *at)
+{
+    const run_task *t = &r->plan->tasks[at->task];
+    s->task = t;
+    s->task_id = r->task_ids[at->task];
+    s->position = at->attempt / (size_t)t->repeats;
+    s->repeat = (int)(at->attempt % (size_t)t->repeats);
+    s->n_failed = 0;
+    as_arena_rewind(&s->arena, 0);
+    *run_todo_of(r, s) = TODO_NOTHING;
+}
+
 static as_code start_attempt(runner *r, slot *s, as_err *err)
 {
-    const run_task *t = &r->plan->tasks[r->at_task];
-    s->task = t;
-    s->task_id = r->task_ids[r->at_task];
-    s->position = r->at_attempt / (size_t)t->repeats;
-    s->repeat = (int)(r->at_attempt % (size_t)t->repeats);
-    r->at_attempt++;
-    as_arena_rewind(&s->arena, 0);
-    s->n_failed = 0;
+    claim(r, s, &r->to_ask);
     s->failed = as_new(&s->arena, db_try, r->plan->options->max_tries);
     if (s->failed == NULL)
         return as_nomem(err);
-    AS_TRY(run_request(r->plan, t, s->position, s->repeat, &s->request, &s->arena, err));
-    return AS_OK;
+    return run_request(r->plan, s->task, s->position, s->repeat, &s->request, &s->arena, err);
 }
 
 static as_code submit(runner *r, slot *s, as_err *err)
@@ -247,12 +191,35 @@ static as_code submit(runner *r, slot *s, as_err *err)
     AS_TRY(r->driver->submit(r->be, &s->request, err));
     s->state = SLOT_FLIGHT;
     r->tick.n_flight++;
+    r->n_begun_meanwhile += r->n_judging != 0 ? 1 : 0;
     return AS_OK;
 }
 
 static int most_busy(const runner *r)
 {
-    return r->is_adaptive && r->pace.limit < r->n_slots ? r->pace.limit : r->n_slots;
+    return r->is_adaptive && r->pace.limit < r->most_flight ? r->pace.limit : r->most_flight;
+}
+
+/* A stored answer may go to the judges: there is room, and nobody needs the cores for answers. */
+static bool may_judge_stored(runner *r)
+{
+    if (r->n_judging >= run_judges_room(r->judges))
+        return false;
+    return !r->judges_last || (r->n_busy == 0 && !run_next(r, &r->to_ask, TODO_ASK));
+}
+
+/* Something for a free slot to do, if there is anything. */
+static as_code fill_slot(runner *r, slot *s, as_err *err)
+{
+    if (r->n_busy < most_busy(r) && run_next(r, &r->to_ask, TODO_ASK)) {
+        AS_TRY(start_attempt(r, s, err));
+        AS_TRY(submit(r, s, err));
+        r->n_busy++;
+    } else if (may_judge_stored(r) && run_next(r, &r->to_judge, TODO_JUDGE)) {
+        claim(r, s, &r->to_judge);
+        AS_TRY(run_judge_stored(r, s, err));
+    }
+    return AS_OK;
 }
 
 /* Fills free slots and wakes paused ones; *wait_ms: how long poll may sleep. */
@@ -270,10 +237,8 @@ static as_code fill_slots(runner *r, bool *is_idle, int *wait_ms, as_err *err)
             const int64_t ms = (s->resume_ns - now) / 1000000 + 1;
             if (ms < *wait_ms)
                 *wait_ms = (int)ms;
-        } else if (s->state == SLOT_FREE && r->n_busy < most_busy(r) && run_has_next(r)) {
-            AS_TRY(start_attempt(r, s, err));
-            AS_TRY(submit(r, s, err));
-            r->n_busy++;
+        } else if (s->state == SLOT_FREE) {
+            AS_TRY(fill_slot(r, s, err));
         }
         if (s->state != SLOT_FREE)
             *is_idle = false;
@@ -295,7 +260,7 @@ static as_str last_transport_message(const runner *r)
 static as_code give_up_if_unreachable(const runner *r, as_err *err)
 {
     const int64_t in_a_row =
-        3 * (int64_t)r->n_slots > GIVE_UP_AFTER ? 3 * (int64_t)r->n_slots : GIVE_UP_AFTER;
+        3 * (int64_t)r->most_flight > GIVE_UP_AFTER ? 3 * (int64_t)r->most_flight : GIVE_UP_AFTER;
     if (r->n_answers == 0 && r->n_failures >= GIVE_UP_AFTER && r->n_unreached > 0)
         return as_fail(err, AS_TIMEOUT,
                        "the backend cannot be reached: the first %lld requests failed, the last "
@@ -309,15 +274,35 @@ static as_code give_up_if_unreachable(const runner *r, as_err *err)
     return AS_OK;
 }
 
-/* Requests in flight are given up when the user says so, or when no answer can come. */
+/* Requests in flight are given up when the user says so, or when no answer can come; answers being
+ * judged when the user says so. */
 static void obey(runner *r, bool *has_cancelled)
 {
-    if (is_cancelled(r))
+    if (is_cancelled(r)) {
         r->stop = STOP_CANCEL;
+        run_judges_cancel(r->judges);
+    }
     if (*has_cancelled || r->stop == STOP_NOT || r->stop == STOP_PAUSE)
         return;
     *has_cancelled = true;
     r->driver->cancel(r->be);
+}
+
+/* Waits for answers and verdicts, at most wait_ms. */
+static as_code wait_for_news(runner *r, int wait_ms, as_err *err)
+{
+    if (r->tick.n_flight == 0 && r->n_judging != 0)
+        return run_collect_verdicts(r, wait_ms, err);
+    if (r->n_judging != 0 && wait_ms > JUDGE_POLL_MS)
+        wait_ms = JUDGE_POLL_MS;
+    AS_TRY(r->driver->poll(r->be, wait_ms, on_done, r, err));
+    if (r->fatal.code != AS_OK) {
+        if (err != NULL)
+            *err = r->fatal;
+        return r->fatal.code;
+    }
+    AS_TRY(run_collect_verdicts(r, 0, err));
+    return give_up_if_unreachable(r, err);
 }
 
 as_code run_work(runner *r, as_err *err)
@@ -329,15 +314,9 @@ as_code run_work(runner *r, as_err *err)
         obey(r, &has_cancelled);
         if (r->stop == STOP_NOT)
             AS_TRY(fill_slots(r, &is_idle, &wait_ms, err));
-        if ((is_idle || r->stop != STOP_NOT) && r->tick.n_flight == 0)
+        if ((is_idle || r->stop != STOP_NOT) && r->tick.n_flight == 0 && r->n_judging == 0)
             return AS_OK;
-        AS_TRY(r->driver->poll(r->be, wait_ms, on_done, r, err));
-        if (r->fatal.code != AS_OK) {
-            if (err != NULL)
-                *err = r->fatal;
-            return r->fatal.code;
-        }
-        AS_TRY(give_up_if_unreachable(r, err));
+        AS_TRY(wait_for_news(r, wait_ms, err));
         tell(r);
     }
 }

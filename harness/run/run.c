@@ -48,29 +48,41 @@ static as_code begin_task(runner *r, int i, int64_t run_id, as_err *err)
     };
     AS_TRY(db_task_begin(r->db, run_id, &spec, &r->task_ids[i], err));
     const size_t n = t->n_samples * (size_t)t->repeats;
-    r->done[i] = calloc(n != 0 ? n : 1, sizeof **r->done);
-    if (r->done[i] == NULL)
-        return as_nomem(err);
-    return db_done(r->db, r->task_ids[i], t->repeats, r->done[i], n, err);
+    r->todo[i] = calloc(n != 0 ? n : 1, sizeof **r->todo);
+    bool *is = calloc(n != 0 ? n : 1, sizeof *is);
+    as_code c = r->todo[i] != NULL && is != NULL ? AS_OK : as_nomem(err);
+    if (c == AS_OK)
+        c = db_done(r->db, r->task_ids[i], t->repeats, is, n, err);
+    for (size_t k = 0; c == AS_OK && k < n; k++)
+        r->todo[i][k] = is[k] ? TODO_NOTHING : TODO_ASK;
+    if (c == AS_OK && t->scorer->open != NULL) /* others would say the same again */
+        c = db_ungraded(r->db, r->task_ids[i], t->repeats, is, n, err);
+    for (size_t k = 0; c == AS_OK && t->scorer->open != NULL && k < n; k++)
+        if (is[k])
+            r->todo[i][k] = TODO_JUDGE;
+    free(is);
+    return c;
 }
 
-/* What the store has already counts in the progress shown. */
+/* What the store has already counts in the progress shown, but for what is judged again. */
 static as_code count_stored(runner *r, int i, as_err *err)
 {
     const run_task *t = &r->plan->tasks[i];
     const size_t n = t->n_samples * (size_t)t->repeats;
     size_t n_stored = 0;
     for (size_t k = 0; k < n; k++)
-        n_stored += r->done[i][k] ? 1 : 0;
+        n_stored += r->todo[i][k] == TODO_NOTHING ? 1 : 0;
     if (n_stored == 0)
         return AS_OK;
+    const bool judges_again = t->scorer->open != NULL;
     as_arena scratch;
     as_arena_init(&scratch, 0);
     as_result *rows = NULL;
     size_t n_rows = 0;
     const as_code c = db_results(r->db, r->task_ids[i], 0, &rows, &n_rows, &scratch, err);
     for (size_t k = 0; c == AS_OK && k < n_rows; k++)
-        if (rows[k].score.verdict != AS_ERROR)
+        if (rows[k].score.verdict != AS_ERROR &&
+            !(judges_again && rows[k].score.verdict == AS_UNGRADED))
             run_count(r, &rows[k].score);
     as_arena_release(&scratch);
     return c;
@@ -118,8 +130,10 @@ static as_code close_tasks(runner *r, run_outcome *out, as_err *err)
         as_result *rows = NULL;
         size_t n = 0;
         c = db_results(r->db, r->task_ids[i], 0, &rows, &n, &scratch, err);
-        for (size_t k = 0; c == AS_OK && k < n; k++)
+        for (size_t k = 0; c == AS_OK && k < n; k++) {
             out->n_errors += rows[k].score.verdict == AS_ERROR ? 1 : 0;
+            out->n_ungraded += rows[k].score.verdict == AS_UNGRADED ? 1 : 0;
+        }
         out->n_done += (int64_t)n;
         const scored_task scored = {&t->suite, r->task_ids[i], t->scorer->name, t->scorer->version};
         if (c == AS_OK && !out->was_complete)
@@ -135,7 +149,8 @@ static as_code finish(runner *r, const run_outcome *out, as_err *err)
     const be_info *info = r->driver->info(r->be);
     struct rusage use;
     const bool has_use = getrusage(RUSAGE_SELF, &use) == 0;
-    const bool is_complete = out->n_done == out->n_planned && out->n_errors == 0;
+    const bool is_complete =
+        out->n_done == out->n_planned && out->n_errors == 0 && out->n_ungraded == 0;
     const db_run_end end = {
         .is_complete = is_complete,
         .status = out->is_interrupted ? AS_STR("interrupted")
@@ -148,7 +163,7 @@ static as_code finish(runner *r, const run_outcome *out, as_err *err)
         .wall_ns = as_now_ns() - r->started_ns,
         .client_cpu_ns = r->driver->is_in_process ? -1 : r->cpu_ns,
         .work_wall_ns = r->driver->is_in_process ? -1 : r->work_ns,
-        .concurrency = r->is_adaptive ? r->pace.limit : r->n_slots,
+        .concurrency = r->is_adaptive ? r->pace.limit : r->most_flight,
     };
     return db_run_finish(r->db, out->run_id, &end, err);
 }
@@ -231,14 +246,21 @@ static as_code measured_work(runner *r, as_err *err)
     const int64_t began_ns = as_now_ns();
     const int64_t cpu_ns = as_process_cpu_ns();
     if (r->is_adaptive)
-        run_pace_init(&r->pace, r->plan->options->concurrency, r->n_slots, began_ns);
+        run_pace_init(&r->pace, r->plan->options->concurrency, r->most_flight, began_ns);
     const as_code c = run_work(r, err);
     r->work_ns = as_now_ns() - began_ns;
     r->cpu_ns = as_process_cpu_ns() - cpu_ns;
     AS_TRY(c);
     AS_TRY(run_put_server(r, 1, err));
     AS_TRY(run_note_client(r, err));
+    AS_TRY(run_note_judging(r, err));
     return run_note_pace(r, err);
+}
+
+static bool has(const runner *r, todo what)
+{
+    cursor from_the_start = {0};
+    return run_next(r, &from_the_start, what);
 }
 
 /* The store's last words about the run, whatever ended it. */
@@ -246,10 +268,11 @@ static as_code wind_up(runner *r, run_outcome *out, as_err *err)
 {
     AS_TRY(db_flush(r->db, err));
     AS_TRY(close_tasks(r, out, err));
-    out->is_interrupted = r->stop == STOP_CANCEL && out->n_done < out->n_planned;
+    out->is_interrupted = r->stop == STOP_CANCEL &&
+                          (out->n_done < out->n_planned || r->n_cut != 0 || has(r, TODO_JUDGE));
     out->is_paused = r->stop == STOP_PAUSE;
     out->pause_words = r->stop_words;
-    out->concurrency = r->is_adaptive ? r->pace.limit : r->n_slots;
+    out->concurrency = r->is_adaptive ? r->pace.limit : r->most_flight;
     if (r->stop == STOP_PAUSE || r->stop == STOP_REFUSED)
         AS_TRY(db_put_event(r->db, r->run_id, AS_STR("error"), AS_STR("stop"),
                             as_str_of(r->stop_words.text), err));
@@ -274,35 +297,24 @@ as_code run_prepare(const run_plan *plan, as_err *err)
                                        is_adaptive(o) ? o->max_concurrency : o->concurrency, err);
 }
 
-static int first_task_with(const run_plan *plan, const sc_scorer *scorer)
-{
-    int i = 0;
-    while (plan->tasks[i].scorer != scorer)
-        i++;
-    return i;
-}
-
 /* Before anything is asked: answers that cannot be judged are not worth their time. */
-static as_code open_sessions(runner *r, as_err *err)
+static as_code open_judges(runner *r, as_err *err)
 {
-    for (int i = 0; i < r->plan->n_tasks; i++) {
-        const sc_scorer *scorer = r->plan->tasks[i].scorer;
-        const int first = first_task_with(r->plan, scorer);
-        if (first == i && scorer->open != NULL)
-            AS_TRY(scorer->open(&r->sessions[i], &r->plan->options->scoring, err));
-        r->sessions[i] = r->sessions[first];
-    }
+    AS_TRY(run_judges_open(&r->judges, &r->plan->options->scoring, err));
+    for (int i = 0; i < r->plan->n_tasks; i++)
+        AS_TRY(run_judges_add(r->judges, r->plan->tasks[i].scorer, err));
     return AS_OK;
 }
 
-static void close_sessions(runner *r)
+static as_code make_slots(runner *r, as_err *err)
 {
-    for (int i = 0; r->sessions != NULL && i < r->plan->n_tasks; i++) {
-        const sc_scorer *scorer = r->plan->tasks[i].scorer;
-        if (r->sessions[i] != NULL && first_task_with(r->plan, scorer) == i)
-            scorer->close(r->sessions[i]);
-    }
-    free(r->sessions);
+    r->n_slots = r->most_flight + run_judges_room(r->judges);
+    r->slots = calloc((size_t)r->n_slots, sizeof *r->slots);
+    if (r->slots == NULL)
+        return as_nomem(err);
+    for (int i = 0; i < r->n_slots; i++)
+        as_arena_init(&r->slots[i].arena, 0);
+    return AS_OK;
 }
 
 static as_code carry_out(runner *r, run_outcome *out, as_err *err)
@@ -312,9 +324,10 @@ static as_code carry_out(runner *r, run_outcome *out, as_err *err)
     if (r->how->ready != NULL)
         r->how->ready(r->driver->info(r->be));
     AS_TRY(begin_run(r, out, err));
-    if (run_has_next(r)) {
+    if (has(r, TODO_ASK) || has(r, TODO_JUDGE)) {
         out->was_complete = false;
-        AS_TRY(open_sessions(r, err));
+        AS_TRY(open_judges(r, err));
+        AS_TRY(make_slots(r, err));
         AS_TRY(note_beginning(r, out, err));
         AS_TRY(measured_work(r, err));
     }
@@ -337,32 +350,29 @@ as_code run_execute(const run_plan *plan, const run_execution *how, run_outcome 
         .driver = o->backend->driver,
         .be = o->backend,
         .db = how->db,
-        .n_slots = o->concurrency,
+        .most_flight = o->concurrency,
+        .judges_last = o->backend->driver->keeps_cores_busy,
         .started_ns = as_now_ns(),
     };
     r.is_adaptive = is_adaptive(o);
     if (r.is_adaptive)
-        r.n_slots = o->max_concurrency;
+        r.most_flight = o->max_concurrency;
     as_arena_init(&r.names, 0);
-    r.slots = calloc((size_t)r.n_slots, sizeof *r.slots);
     r.task_ids = calloc((size_t)plan->n_tasks, sizeof *r.task_ids);
-    r.done = calloc((size_t)plan->n_tasks, sizeof *r.done);
+    r.todo = calloc((size_t)plan->n_tasks, sizeof *r.todo);
     as_code c = AS_OK;
-    r.sessions = calloc((size_t)plan->n_tasks, sizeof *r.sessions);
-    if (r.slots == NULL || r.task_ids == NULL || r.done == NULL || r.sessions == NULL)
+    if (r.task_ids == NULL || r.todo == NULL)
         c = as_nomem(err);
-    for (int i = 0; c == AS_OK && i < r.n_slots; i++)
-        as_arena_init(&r.slots[i].arena, 0);
     if (c == AS_OK)
         c = carry_out(&r, out, err);
+    run_judges_close(r.judges); /* before the slots, which they may still read */
     for (int i = 0; r.slots != NULL && i < r.n_slots; i++)
         as_arena_release(&r.slots[i].arena);
-    for (int i = 0; r.done != NULL && i < plan->n_tasks; i++)
-        free(r.done[i]);
-    close_sessions(&r);
+    for (int i = 0; r.todo != NULL && i < plan->n_tasks; i++)
+        free(r.todo[i]);
     as_arena_release(&r.names);
     free(r.slots);
     free(r.task_ids);
-    free(r.done);
+    free(r.todo);
     return c;
 }

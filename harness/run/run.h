@@ -4,19 +4,26 @@
  * run.h — carries a plan out: ask, score, store; continue, retry, cancel.
  *
  * How it works
- *   One thread. Slots (as many as requests may be in flight) each hold one attempt: its arena, its
- *   request, the tries that failed so far. A free slot takes the next attempt that the store does
- *   not have; the backend's poll hands responses to on_done, which scores and stores them, or sets
- *   a time for the next try. Nothing is decided by arrival order, so a run that was killed and
- *   begun again ends like one that was not. With `-j auto` on a server, concurrency.c says how many
- *   slots may be busy.
+ *   Slots each hold one attempt: its arena, its request, the tries that failed so far. A free slot
+ *   takes the next attempt that the store does not have; the backend's poll hands responses to
+ *   on_done, which scores and stores them, or sets a time for the next try. Nothing is decided by
+ *   arrival order, so a run that was killed and begun again ends like one that was not. With `-j
+ *   auto` on a server, concurrency.c says how many slots may be busy.
  *
+ * Judging    Answers whose scorer runs programs are stored at once, without a verdict, and go to the
+ *            judges (judges.h) with their slot, which does not count as busy: there are more slots
+ *            than requests at once, and when all are taken nothing new is begun until a verdict frees
+ *            one. A backend that needs all cores itself is let finish first; the answers are judged
+ *            from the store then.
+ * Continuing what is stored is not asked again; what is stored without a verdict is judged again, once a
+ *            call, if its scorer has a session: killed, interrupted and failed judgings alike.
+ * Threads    the caller's does everything but judging.
  * Failures   retry.h says what is tried again and when. A quota ends the run like an interruption
  *            (outcome.is_paused); a refused key or an unknown model fails it.
  * Events     warnings of the preflight, resumes, endpoints that come and go, what the client itself
  *            cost: stored with the run (db_put_event).
- * Cancel     *options.cancel set: what is in flight is given up, what is stored stays; the same
- *            command continues.
+ * Cancel     *options.cancel set: what is in flight or being judged is given up, what is stored stays;
+ *            the same command continues.
  * Errors     a failed request is a result (verdict error). run_execute itself fails when the store
  * or the backend as a whole cannot go on.
  */
@@ -32,6 +39,7 @@ typedef struct run_tick {
     const run_task *task;              /* of the newest result; NULL before the first */
     int64_t n_done, n_total, n_before; /* attempts; n_before were in the store already */
     int n_flight, concurrency;         /* requests in flight; how many may be */
+    int n_judging;                     /* answers waiting for a verdict or being judged */
     double score_sum;                  /* of all done attempts with a verdict */
     int64_t n_scored;
     int64_t anatomy[AS_N_VERDICTS];
@@ -60,8 +68,9 @@ typedef struct run_outcome {
     bool is_interrupted;
     bool is_paused; /* the server's allowance was used up; pause_words says so in a sentence */
     as_err pause_words;
-    int concurrency; /* at the end */
-    int64_t n_planned, n_done, n_errors;
+    int concurrency;              /* at the end */
+    int64_t n_planned, n_done;    /* n_done: stored, of these: */
+    int64_t n_errors, n_ungraded; /* failed; without a verdict */
 } run_outcome;
 
 /* Tells the backend what is coming; once, before its first request. run_execute does it unless told

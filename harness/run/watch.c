@@ -140,6 +140,20 @@ as_code run_note_pace(runner *r, as_err *err)
     return run_note(r, "info", "concurrency", (as_str){text, (size_t)n}, err);
 }
 
+as_code run_note_judging(runner *r, as_err *err)
+{
+    const run_judges_count k = run_judges_counts(r->judges);
+    if (k.n_judged == 0)
+        return AS_OK;
+    char text[200];
+    const int n = snprintf(text, sizeof text,
+                           "%lld answers judged by %d threads, up to %d at once, up to %d in hand; "
+                           "%lld requests were begun meanwhile",
+                           (long long)k.n_judged, k.n_threads, k.most_at_once, k.most_out,
+                           (long long)r->n_begun_meanwhile);
+    return run_note(r, "info", "judging", (as_str){text, (size_t)n}, err);
+}
+
 as_code run_put_server(runner *r, int sample, as_err *err)
 {
     if (r->driver->metrics == NULL || (r->driver->caps(r->be) & BE_CAN_METRICS) == 0)

@@ -367,25 +367,44 @@ as_code db_task_begin(db_store *db, int64_t run_id, const db_task_spec *spec, in
     return AS_OK;
 }
 
-as_code db_done(db_store *db, int64_t task_id, int repeats, bool *done, size_t n_done, as_err *err)
+/* at[position * repeats + repeat] = true for the rows of the statement, which takes the task's id. */
+static as_code mark(db_store *db, const char *sql, int64_t task_id, int repeats, bool *at, size_t n,
+                    as_err *err)
 {
-    for (size_t i = 0; i < n_done; i++)
-        done[i] = false;
+    for (size_t i = 0; i < n; i++)
+        at[i] = false;
     db_settle(db);
     db_args a;
-    AS_TRY(db_prepare(&db->read,
-                      "SELECT position, repeat FROM attempt WHERE task_id = ? AND counts = 1"
-                      " AND error = 'none' AND finish NOT IN ('error', 'cancelled')",
-                      &a, err));
+    AS_TRY(db_prepare(&db->read, sql, &a, err));
     db_i64(&a, task_id);
     bool has_row = false;
     as_code c;
     while ((c = db_step(&a, &has_row, err)) == AS_OK && has_row) {
         const int64_t repeat = db_col_i64(&a, 1, -1);
-        const size_t at = (size_t)db_col_i64(&a, 0, 0) * (size_t)repeats + (size_t)repeat;
-        if (repeat >= 0 && repeat < repeats && at < n_done)
-            done[at] = true;
+        const size_t i = (size_t)db_col_i64(&a, 0, 0) * (size_t)repeats + (size_t)repeat;
+        if (repeat >= 0 && repeat < repeats && i < n)
+            at[i] = true;
     }
     db_finish(&a);
     return c;
+}
+
+as_code db_done(db_store *db, int64_t task_id, int repeats, bool *done, size_t n_done, as_err *err)
+{
+    return mark(db,
+                "SELECT position, repeat FROM attempt WHERE task_id = ? AND counts = 1"
+                " AND error = 'none' AND finish NOT IN ('error', 'cancelled')",
+                task_id, repeats, done, n_done, err);
+}
+
+as_code db_ungraded(db_store *db, int64_t task_id, int repeats, bool *ungraded, size_t n,
+                    as_err *err)
+{
+    return mark(db,
+                "SELECT s.position, s.repeat FROM score s JOIN task t ON t.id = s.task_id"
+                " AND t.scorer = s.scorer AND t.scorer_version = s.scorer_version"
+                " JOIN attempt a USING(task_id, position, repeat, try)"
+                " WHERE s.task_id = ? AND s.verdict = 'ungraded' AND a.error = 'none'"
+                " AND a.finish NOT IN ('error', 'cancelled')",
+                task_id, repeats, ungraded, n, err);
 }

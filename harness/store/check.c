@@ -33,6 +33,15 @@ static const rule rules[] = {
      "SELECT 'run ' || r.id || ' task ' || t.id FROM run r JOIN task t ON t.run_id = r.id"
      " WHERE r.status = 'complete' AND t.n_items * t.repeats <> (SELECT count(*) FROM attempt a"
      " WHERE a.task_id = t.id AND a.counts = 1 AND a.error = 'none')"},
+    {"complete runs have a verdict on every answer",
+     "SELECT 'run ' || r.id || ' task ' || t.id || ' position ' || s.position FROM run r"
+     " JOIN task t ON t.run_id = r.id JOIN score s ON s.task_id = t.id AND s.scorer = t.scorer"
+     " AND s.scorer_version = t.scorer_version"
+     " WHERE r.status = 'complete' AND s.verdict = 'ungraded'"},
+    {"the processes of a verdict are numbered without gaps",
+     "SELECT 'task ' || task_id || ' position ' || position || ' repeat ' || repeat FROM exec"
+     " GROUP BY task_id, position, repeat, scorer, scorer_version"
+     " HAVING min(no) <> 0 OR max(no) <> count(*) - 1"},
     {"the classes of a summary add up",
      /* n leaves out what failed or could not be judged */
      "SELECT 'task ' || task_id FROM metric WHERE group_no = 0 AND metric_no = 0 AND n <> n_right"

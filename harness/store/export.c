@@ -33,6 +33,12 @@ static const table tables[] = {
     {"attempt", "SELECT * FROM attempt ORDER BY task_id, position, repeat, try", false},
     {"score", "SELECT * FROM score ORDER BY task_id, position, repeat, scorer, scorer_version",
      false},
+    {"box",
+     "SELECT sha256, sandbox, toolchain, tool_sha256, limits FROM box"
+     " WHERE sha256 IN (SELECT box FROM exec) ORDER BY sha256",
+     false},
+    {"exec", "SELECT * FROM exec ORDER BY task_id, position, repeat, scorer, scorer_version, no",
+     false},
     {"metric", "SELECT * FROM metric ORDER BY task_id, scorer, scorer_version, group_no, metric_no",
      false},
     {"event", "SELECT * FROM event ORDER BY id", true},
@@ -47,8 +53,9 @@ static const table tables[] = {
 
 static bool is_of_time(const char *column)
 {
-    static const char *const names[] = {"created",  "finished",      "session", "argv",
-                                        "n_pieces", "cached_tokens", "endpoint"};
+    static const char *const names[] = {"created",    "finished",      "session",  "argv",
+                                        "n_pieces",   "cached_tokens", "endpoint", "n_runs",
+                                        "peak_bytes", "output_bytes"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(column, names[i]) == 0)
             return true;

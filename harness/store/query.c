@@ -204,13 +204,16 @@ as_code db_attempt_texts(db_store *db, int64_t task_id, as_str item, int repeat,
 /* ---- everything, one by one --------------------------------------------------------------------
  */
 
-static const char select_attempts[] =
-    "SELECT a.position, a.repeat, i.item, i.grp, i.n_choices, i.target, i.origin, a.finish,"
-    " a.error, a.message, a.n_choices, a.recorded_target, a.http_status, a.prompt_tokens,"
-    " a.completion_tokens, a.reasoning_tokens, a.cached_tokens, a.started_wall_ns, a.queue_ns,"
-    " a.connect_ns, a.first_token_ns, a.total_ns, a.client_cpu_ns, a.reasoning, a.answer"
-    " FROM attempt a JOIN item i ON i.task_id = a.task_id AND i.position = a.position"
-    " WHERE a.task_id = ? AND a.counts = 1 ORDER BY a.position, a.repeat";
+#define SELECT_ATTEMPT                                                                             \
+    "SELECT a.position, a.repeat, i.item, i.grp, i.n_choices, i.target, i.origin, a.finish,"       \
+    " a.error, a.message, a.n_choices, a.recorded_target, a.http_status, a.prompt_tokens,"         \
+    " a.completion_tokens, a.reasoning_tokens, a.cached_tokens, a.started_wall_ns, a.queue_ns,"    \
+    " a.connect_ns, a.first_token_ns, a.total_ns, a.client_cpu_ns, a.reasoning, a.answer"          \
+    " FROM attempt a JOIN item i ON i.task_id = a.task_id AND i.position = a.position"             \
+    " WHERE a.task_id = ? AND a.counts = 1"
+
+static const char select_attempts[] = SELECT_ATTEMPT " ORDER BY a.position, a.repeat";
+static const char select_one[] = SELECT_ATTEMPT " AND a.position = ? AND a.repeat = ?";
 
 static as_code read_response(db_store *db, const db_args *a, as_response *out, as_arena *keep,
                              as_err *err)
@@ -234,6 +237,25 @@ static as_code read_response(db_store *db, const db_args *a, as_response *out, a
     AS_TRY(keep_blob(db, a, 24, &r.text, keep, err));
     *out = r;
     return AS_OK;
+}
+
+as_code db_answer(db_store *db, int64_t task_id, size_t position, int repeat, as_response *out,
+                  as_arena *keep, as_err *err)
+{
+    db_args a;
+    AS_TRY(db_prepare(&db->read, select_one, &a, err));
+    db_i64(&a, task_id);
+    db_i64(&a, (int64_t)position);
+    db_i64(&a, repeat);
+    bool has_row = false;
+    as_code c = db_step(&a, &has_row, err);
+    if (c == AS_OK && !has_row)
+        c = as_fail(err, AS_RANGE, "%s: task %lld has no answer at position %zu, repeat %d",
+                    db->path, (long long)task_id, position, repeat);
+    if (c == AS_OK)
+        c = read_response(db, &a, out, keep, err);
+    db_finish(&a);
+    return c;
 }
 
 typedef struct page_cache {

@@ -22,6 +22,7 @@ typedef struct db_task_row {
     bool has_summary;
     as_summary summary;
     as_str protocol_json;
+    as_str sandbox; /* db_run_find only: what programs ran in, see as_exec; unset: there are none */
 } db_task_row;
 
 /* Something said of a run; equal ones of several sessions once, with the first one's time. */
@@ -102,6 +103,14 @@ typedef struct db_texts {
 
 as_code db_attempt_texts(db_store *db, int64_t task_id, as_str item, int repeat, db_texts *out,
                          as_arena *keep, as_err *err);
+
+/* The processes that judged an answer, in order; n 0: none. */
+as_code db_execs(db_store *db, int64_t task_id, as_str item, int repeat, as_exec **out, int *n,
+                 as_arena *keep, as_err *err);
+/* A stored answer, as db_each_attempt hands it out. It must be committed already (db_flush): nothing is
+ * waited for. AS_RANGE: not there. */
+as_code db_answer(db_store *db, int64_t task_id, size_t position, int repeat, as_response *out,
+                  as_arena *keep, as_err *err);
 
 /* Everything needed to score a stored attempt again, one by one in plan order; stops when fn
  * fails. */

@@ -26,6 +26,7 @@ static int texts_of(db_record *r, as_str **out)
     };
     enum { N = sizeof all / sizeof all[0] };
     _Static_assert(_Alignof(db_try) >= _Alignof(int64_t), "gaps may lie behind the tries");
+    _Static_assert(_Alignof(as_exec) <= _Alignof(int64_t), "and execs behind the gaps");
     _Static_assert((int)N <= (int)MAX_TEXTS, "room for all texts");
     memcpy(out, all, sizeof all);
     return N;
@@ -47,6 +48,55 @@ static size_t gaps_to_keep(const db_record *r)
     return n <= 0 ? 0 : n < DB_MAX_GAPS ? (size_t)n : (size_t)DB_MAX_GAPS;
 }
 
+enum { EXEC_TEXTS = 8 };
+
+static void texts_of_exec(as_exec *e, as_str *out[EXEC_TEXTS])
+{
+    as_str *const all[EXEC_TEXTS] = {&e->codes,  &e->verdict, &e->detail,    &e->errors,
+                                     &e->limits, &e->sandbox, &e->toolchain, &e->tool_sha256};
+    memcpy(out, all, sizeof all);
+}
+
+static bool add_exec_texts(const as_exec *exec, size_t *bytes)
+{
+    as_exec e = *exec;
+    as_str *texts[EXEC_TEXTS];
+    texts_of_exec(&e, texts);
+    bool is_fine = true;
+    for (int i = 0; i < EXEC_TEXTS; i++)
+        is_fine = is_fine && as_add_size(*bytes, texts[i]->n, bytes);
+    return is_fine;
+}
+
+static char *move_exec(as_exec *e, char *at)
+{
+    as_str *texts[EXEC_TEXTS];
+    texts_of_exec(e, texts);
+    for (int i = 0; i < EXEC_TEXTS; i++)
+        at = move_text(texts[i], at);
+    return at;
+}
+
+/* Room for the job, its arrays and all texts; 0: more than there can be. */
+static size_t bytes_of(const db_record *r, as_str *const *texts, int n_texts)
+{
+    const size_t n_tries = r->n_failed > 0 ? (size_t)r->n_failed : 0;
+    const size_t n_execs = r->score.n_execs > 0 ? (size_t)r->score.n_execs : 0;
+    size_t bytes = sizeof(db_job) + 1; /* one past the texts, so that empty ones point inside */
+    bool is_fine = n_tries <= SIZE_MAX / 2 / sizeof(db_try) &&
+                   as_add_size(bytes, n_tries * sizeof(db_try), &bytes) &&
+                   as_add_size(bytes, gaps_to_keep(r) * sizeof(int64_t), &bytes) &&
+                   as_add_size(bytes, n_execs * sizeof(as_exec), &bytes);
+    for (int i = 0; i < n_texts; i++)
+        is_fine = is_fine && as_add_size(bytes, texts[i]->n, &bytes);
+    for (size_t i = 0; i < n_tries; i++)
+        is_fine = is_fine && as_add_size(bytes, r->failed[i].message.n, &bytes) &&
+                  as_add_size(bytes, r->failed[i].endpoint.n, &bytes);
+    for (size_t i = 0; i < n_execs; i++)
+        is_fine = is_fine && add_exec_texts(&r->score.execs[i], &bytes);
+    return is_fine ? bytes : 0;
+}
+
 db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *answer)
 {
     db_record r = *record;
@@ -56,21 +106,15 @@ db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *
     const int n_texts = texts_of(&r, texts);
     const size_t n_tries = r.n_failed > 0 ? (size_t)r.n_failed : 0;
     const size_t n_gaps = gaps_to_keep(&r);
-    size_t bytes = sizeof(db_job) + 1; /* one past the texts, so that empty ones point inside */
-    bool is_fine = n_tries <= SIZE_MAX / 2 / sizeof(db_try) &&
-                   as_add_size(bytes, n_tries * sizeof(db_try), &bytes) &&
-                   as_add_size(bytes, n_gaps * sizeof(int64_t), &bytes);
-    for (int i = 0; i < n_texts; i++)
-        is_fine = is_fine && as_add_size(bytes, texts[i]->n, &bytes);
-    for (size_t i = 0; i < n_tries; i++)
-        is_fine = is_fine && as_add_size(bytes, r.failed[i].message.n, &bytes) &&
-                  as_add_size(bytes, r.failed[i].endpoint.n, &bytes);
-    db_job *job = is_fine ? malloc(bytes) : NULL;
+    const size_t n_execs = r.score.n_execs > 0 ? (size_t)r.score.n_execs : 0;
+    const size_t bytes = bytes_of(&r, texts, n_texts);
+    db_job *job = bytes != 0 ? malloc(bytes) : NULL;
     if (job == NULL)
         return NULL;
     db_try *tries = (db_try *)(job + 1);
     int64_t *gaps = (int64_t *)(tries + n_tries);
-    char *at = (char *)(gaps + n_gaps);
+    as_exec *execs = (as_exec *)(gaps + n_gaps);
+    char *at = (char *)(execs + n_execs);
     if (n_gaps != 0)
         memcpy(gaps, r.response.gaps_ns, n_gaps * sizeof *gaps);
     for (int i = 0; i < n_texts; i++)
@@ -80,6 +124,12 @@ db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *
         at = move_text(&tries[i].message, at);
         at = move_text(&tries[i].endpoint, at);
     }
+    for (size_t i = 0; i < n_execs; i++) {
+        execs[i] = r.score.execs[i];
+        at = move_exec(&execs[i], at);
+    }
+    r.score.execs = n_execs != 0 ? execs : NULL;
+    r.score.n_execs = (int)n_execs;
     r.failed = n_tries != 0 ? tries : NULL;
     r.n_failed = (int)n_tries;
     r.response.gaps_ns = n_gaps != 0 ? gaps : NULL;

@@ -204,6 +204,8 @@ static as_code read_tasks(db_store *db, bool with_groups, db_run_row *run, as_ar
     db_finish(&a);
     for (int i = 0; c == AS_OK && i < n; i++)
         c = read_summary(db, tasks[i].id, with_groups, &tasks[i], keep, err);
+    for (int i = 0; c == AS_OK && with_groups && i < n; i++)
+        c = db_sandbox_of(db, tasks[i].id, &tasks[i].sandbox, keep, err);
     if (c != AS_OK)
         return c;
     run->tasks = tasks;

@@ -9,12 +9,13 @@
  *   dataset, protocol ◀── task (run, suite, protocol) ◀── item (task, position)
  *                                                          ◀── attempt (…, repeat, try)
  *                                                                  ◀── score (…, scorer, version)
+ *                                                                        ◀── exec (…, no) ──▶ box
  *   metric (task, scorer, version, group, name); event, mem, server, gap (run)
  *
  * Keys are functions of the plan. Circumstances are rows with a hash of their own (sha256), so that
  * equal ones are shared. Columns that a resumed run may differ in: names ending in _ns, created,
- * finished, session, cached_tokens, n_pieces, endpoint; tables session, event, mem, server, gap
- * (export.c).
+ * finished, session, cached_tokens, n_pieces, endpoint, and of exec peak_bytes, output_bytes, n_runs;
+ * tables session, event, mem, server, gap (export.c).
  *
  * NULL means unknown. Columns GENERATED from json show the fields people ask for; what the JSON
  * does not hold is NULL. blob's rowid is never referred to: its key is the hash of the text.
@@ -311,7 +312,7 @@ static const char *const version_1[] = {
 };
 
 /* What servers add: more times, what was not honoured, who answered; the server's counters before
- * and after; how the client kept up. */
+ * and after; how the client kept up. What programs add: how each ran. */
 static const char *const version_2[] = {
     /* Times: ns since the request was handed over, as total_ns; gap_*: between the pieces of one
      * answer; server_*: the server's own word. dropped: AS_DROPPED_ names, comma-separated. */
@@ -360,13 +361,86 @@ static const char *const version_2[] = {
     " n INTEGER NOT NULL,"
     " PRIMARY KEY(run_id, bucket)"
     ") STRICT, WITHOUT ROWID",
+
+    /* Where programs run: one row for each combination of sandbox, tool and limits. */
+    "CREATE TABLE box("
+    " sha256 BLOB NOT NULL PRIMARY KEY,"  /* of the columns below */
+    " sandbox TEXT NOT NULL,"             /* "namespaces+cgroup1", …; "none": in nothing */
+    " toolchain TEXT NOT NULL,"           /* what the interpreter or compiler says of itself */
+    " tool_sha256 TEXT NOT NULL,"         /* hex, of its file; '' unknown */
+    " limits TEXT NOT NULL CHECK(json_valid(limits)),"
+    " cpu_ms ANY AS (json_extract(limits,'$.cpu_ms')),"
+    " wall_ms ANY AS (json_extract(limits,'$.wall_ms')),"
+    " memory_mb ANY AS (json_extract(limits,'$.memory_mb'))"
+    ") STRICT, WITHOUT ROWID",
+
+    /* One row per process that was run to judge an answer, in the order of their tests. first_test
+     * counts from 1; a compiler has none. codes: what came of its tests, as far as it got (1 passed;
+     * scorers/code/judge.h). exit_code, signal: NULL unless it ended so. n_runs: above 1, it came
+     * near its time limit and ran again. errors: the head of standard error. */
+    "CREATE TABLE exec("
+    " task_id INTEGER NOT NULL,"
+    " position INTEGER NOT NULL,"
+    " repeat INTEGER NOT NULL,"
+    " scorer TEXT NOT NULL,"
+    " scorer_version INTEGER NOT NULL,"
+    " no INTEGER NOT NULL,"
+    " kind TEXT NOT NULL CHECK(kind IN ('compile','run')),"
+    " first_test INTEGER NOT NULL,"
+    " n_tests INTEGER NOT NULL,"
+    " codes TEXT NOT NULL CHECK(json_valid(codes)),"
+    " verdict TEXT NOT NULL,"
+    " detail TEXT NOT NULL,"
+    " exit_code INTEGER,"
+    " signal INTEGER,"
+    " cpu_ns INTEGER,"
+    " wall_ns INTEGER,"
+    " peak_bytes INTEGER,"
+    " output_bytes INTEGER,"
+    " n_runs INTEGER NOT NULL,"
+    " errors TEXT NOT NULL,"
+    " box BLOB NOT NULL REFERENCES box(sha256),"
+    " PRIMARY KEY(task_id, position, repeat, scorer, scorer_version, no),"
+    " FOREIGN KEY(task_id, position, repeat, scorer, scorer_version)"
+    "  REFERENCES score(task_id, position, repeat, scorer, scorer_version) ON DELETE CASCADE"
+    ") STRICT, WITHOUT ROWID",
+
+    "CREATE VIEW v_exec AS SELECT"
+    " v.run_id, v.task_id, v.suite, v.protocol, v.model, i.item, e.position, e.repeat, e.scorer,"
+    " e.scorer_version, e.no, e.kind, e.first_test, e.n_tests, e.codes, e.verdict, e.detail,"
+    " e.exit_code, e.signal, e.cpu_ns / 1e6 AS cpu_ms, e.wall_ns / 1e6 AS wall_ms, e.peak_bytes,"
+    " e.output_bytes, e.n_runs, e.errors, b.sandbox, b.toolchain, b.tool_sha256, b.limits"
+    " FROM exec e JOIN box b ON b.sha256 = e.box JOIN v_task v ON v.task_id = e.task_id"
+    " JOIN item i ON i.task_id = e.task_id AND i.position = e.position",
+
+    /* As before, and what its programs ran in: NULL where there were none. */
+    "DROP VIEW v_samples",
+    "CREATE VIEW v_samples AS SELECT"
+    " v.run_id, v.task_id, v.suite || ':' || v.protocol AS task_name, a.position AS doc_id,"
+    " i.item, i.grp, a.repeat, s.scorer AS filter, s.scorer_version, s.target,"
+    " s.prediction AS filtered_resps, s.value AS acc, s.verdict, s.rule, a.finish, a.error,"
+    " a.prompt_tokens, a.completion_tokens, a.reasoning_tokens, a.total_ns / 1e9 AS seconds,"
+    " v.model, v.model_sha256, v.dataset_sha256, v.protocol_sha256,"
+    " (SELECT group_concat(DISTINCT b.sandbox) FROM exec e JOIN box b ON b.sha256 = e.box"
+    "   WHERE e.task_id = s.task_id AND e.position = s.position AND e.repeat = s.repeat"
+    "   AND e.scorer = s.scorer AND e.scorer_version = s.scorer_version) AS sandbox"
+    " FROM attempt a JOIN item i ON i.task_id = a.task_id AND i.position = a.position"
+    " JOIN v_task v ON v.task_id = a.task_id"
+    " JOIN score s ON s.task_id = a.task_id AND s.position = a.position"
+    "  AND s.repeat = a.repeat AND s.try = a.try"
+    " WHERE a.counts = 1",
+
+    /* A run that has answers without a verdict is not complete. */
+    "UPDATE run SET status = 'incomplete' WHERE status = 'complete' AND id IN"
+    " (SELECT t.run_id FROM task t JOIN score s ON s.task_id = t.id AND s.scorer = t.scorer"
+    " AND s.scorer_version = t.scorer_version WHERE s.verdict = 'ungraded')",
     NULL,
 };
 /* clang-format on */
 
 const db_migration db_migrations[] = {
     {1, "runs, tasks, items, attempts, scores, metrics", version_1},
-    {2, "times, counters and words of servers", version_2},
+    {2, "times, counters and words of servers; runs of programs", version_2},
 };
 
 const int db_n_migrations = (int)(sizeof db_migrations / sizeof db_migrations[0]);

@@ -159,3 +159,24 @@ as_code db_run_finish(db_store *db, int64_t run_id, const db_run_end *end, as_er
     finish_call call = {run_id, end};
     return db_call(db, run_finish, &call, err);
 }
+
+static as_code run_restate(db_writer *w, void *user, as_err *err)
+{
+    db_args a;
+    AS_TRY(db_prepare(&w->conn,
+                      "UPDATE run SET status = 'complete' WHERE id = ?1"
+                      " AND status IN ('incomplete', 'interrupted') AND NOT EXISTS"
+                      " (SELECT 1 FROM task t WHERE t.run_id = ?1 AND t.n_items * t.repeats <>"
+                      "  (SELECT count(*) FROM attempt a JOIN score s USING(task_id, position,"
+                      "   repeat, try) WHERE a.task_id = t.id AND a.counts = 1"
+                      "   AND a.error = 'none' AND s.scorer = t.scorer"
+                      "   AND s.scorer_version = t.scorer_version AND s.verdict <> 'ungraded'))",
+                      &a, err));
+    db_i64(&a, *(const int64_t *)user);
+    return db_run_args(&a, err);
+}
+
+as_code db_run_restate(db_store *db, int64_t run_id, as_err *err)
+{
+    return db_call(db, run_restate, &run_id, err);
+}

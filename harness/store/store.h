@@ -9,9 +9,12 @@
  *   functions of the plan (item positions, repeats, tries), never of the order in which answers
  *   arrive, so a run that was killed and continued ends with the same rows as one that was not, but
  *   for times. One attempt is one transaction's work: it is there with its score or not at all.
+ *   Where judging takes long, that score is "ungraded" until db_put_score brings the verdict, and
+ *   db_ungraded tells a resumed run what to judge without asking.
  *   One writer thread owns the write connection. db_put copies its record into a bounded queue and
  *   returns; the thread commits in batches (at most DB_BATCH_ROWS rows or DB_BATCH_MS).
  *
+ * Execs      a score's as_exec rows go with it: table exec, their circumstances in box.
  * Texts      long texts lie compressed in `blob`, once per content (SHA-256).
  * Errors     an error of the writer thread (full disk …) is kept and returned by the next call; the
  *            file stays a valid database with everything committed before.
@@ -97,6 +100,9 @@ as_code db_task_begin(db_store *db, int64_t run_id, const db_task_spec *spec, in
 /* done[position * repeats + repeat] = true for attempts that need not be asked again: all that are
  * stored, except those whose last try failed (they are asked again and replaced). */
 as_code db_done(db_store *db, int64_t task_id, int repeats, bool *done, size_t n_done, as_err *err);
+/* The same for answers that are stored and whose verdict of the task's scorer is "ungraded". */
+as_code db_ungraded(db_store *db, int64_t task_id, int repeats, bool *ungraded, size_t n,
+                    as_err *err);
 
 /* ---- writing ----------------------------------------------------------------------------------
  */
@@ -132,7 +138,8 @@ typedef struct db_record {
  */
 as_code db_put(db_store *db, const db_record *record, as_err *err);
 
-/* Scores of a stored attempt by another scorer or version: `assay score`. */
+/* The score of a stored attempt, by its scorer, another or another version; in place of an earlier
+ * one of the same. */
 as_code db_put_score(db_store *db, int64_t task_id, size_t position, int repeat,
                      const as_score *score, as_str scorer, int scorer_version, as_err *err);
 
@@ -162,7 +169,7 @@ as_code db_put_server(db_store *db, int64_t run_id, int sample, const db_server_
                       as_err *err);
 
 typedef struct db_run_end {
-    bool is_complete;       /* every planned attempt is stored and none failed */
+    bool is_complete;       /* every planned attempt is stored, none failed, all have a verdict */
     as_str status;          /* "complete", "incomplete", "interrupted", "failed" */
     int64_t peak_rss_bytes; /* of the process */
     int64_t weights_bytes, kv_bytes, scratch_bytes; /* engine; -1 unknown */
@@ -172,5 +179,8 @@ typedef struct db_run_end {
 } db_run_end;
 
 as_code db_run_finish(db_store *db, int64_t run_id, const db_run_end *end, as_err *err);
+/* Calls a run complete that has become it by scoring: every answer is stored, none failed, all have a
+ * verdict. Others stay as they are. */
+as_code db_run_restate(db_store *db, int64_t run_id, as_err *err);
 
 #endif

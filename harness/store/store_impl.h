@@ -208,6 +208,12 @@ as_code db_write_seen(db_writer *w, as_err *err);
 /* The gaps of this batch's answers, added to the run's; forgets them. */
 as_code db_write_gaps(db_writer *w, as_err *err);
 
+/* ---- execs.c: the processes that judged an answer; inside a transaction, on the writer thread ----
+ */
+as_code db_write_execs(db_writer *w, const db_record *record, as_err *err);
+/* What the programs of a task ran in: "namespaces+cgroup1"; several with commas; unset: no programs. */
+as_code db_sandbox_of(db_store *db, int64_t task_id, as_str *out, as_arena *keep, as_err *err);
+
 /* ---- session.c: one start of the program on a run ----------------------------------------------
  */
 

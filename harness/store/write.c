@@ -217,7 +217,8 @@ static as_code write_score(db_writer *w, const db_record *r, int64_t try_no, as_
     db_str(&a, r->score.target);
     db_i64(&a, r->score.rule);
     db_str(&a, r->score.note);
-    return db_run_args(&a, err);
+    AS_TRY(db_run_args(&a, err)); /* an earlier score goes, and with it its execs */
+    return db_write_execs(w, r, err);
 }
 
 static as_code insert_tries(db_writer *w, const db_job *job, as_err *err)

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "base/str.h"
 #include "types/request.h"
 #include "types/sample.h"
@@ -107,6 +108,8 @@ typedef struct as_response {
 
 /* Nothing known yet: all counts and times -1. */
 void as_response_init(as_response *r);
+/* With texts of its own in keep; gaps and log-probabilities are left out. */
+as_code as_response_copy(as_response *out, const as_response *from, as_arena *keep, as_err *err);
 
 const char *as_finish_name(as_finish f); /* "stop", "length", … */
 bool as_finish_parse(as_finish *out, as_str name);

@@ -75,6 +75,25 @@ void as_response_init(as_response *r)
     };
 }
 
+as_code as_response_copy(as_response *out, const as_response *from, as_arena *keep, as_err *err)
+{
+    as_response r = *from;
+    r.gaps_ns = NULL;
+    r.logprobs = NULL;
+    r.n_gaps = r.n_logprobs = 0;
+    as_str *const texts[] = {&r.message, &r.text,        &r.reasoning, &r.finish_raw,
+                             &r.model,   &r.fingerprint, &r.endpoint,  &r.recorded.target};
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
+        if (!as_str_is_set(*texts[i]))
+            continue;
+        *texts[i] = as_arena_str(keep, *texts[i]);
+        if (!as_str_is_set(*texts[i]))
+            return as_nomem(err);
+    }
+    *out = r;
+    return AS_OK;
+}
+
 const char *as_finish_name(as_finish f)
 {
     return name_of(finish_names, N_FINISH, (int)f);

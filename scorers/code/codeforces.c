@@ -72,23 +72,23 @@ static as_code run(void *session, const sb_job *job, as_score *out, as_arena *ar
                          .codes = as_new(arena, int, r.n_tests + 1),
                          .verdict = r.verdict,
                          .note = r.verdict == SB_COMPILE_ERROR ? r.compiler_text : r.detail,
-                         .sandbox = r.sandbox,
-                         .toolchain = r.toolchain};
+                         .language = job->language};
     if (all.codes == NULL)
         return as_nomem(err);
+    if (job->language == SB_CPP)
+        AS_TRY(sc_execs_add_compiler(&all.execs, &r, arena, err));
     for (size_t i = 0; i < r.n_tests && r.tests[i].has_run; i++) {
-        const sb_test_result *t = &r.tests[i];
-        const sb_verdict v = t->verdict;
-        all.cpu_us += t->cpu_us;
-        all.peak_bytes = t->peak_bytes > all.peak_bytes ? t->peak_bytes : all.peak_bytes;
+        const sb_verdict v = r.tests[i].verdict;
+        AS_TRY(sc_execs_add(&all.execs, &r, &r.tests[i], &job->limits, i, 1, arena, err));
         all.codes[all.n_codes++] = v == SB_ACCEPTED       ? 1
                                    : v == SB_WRONG_ANSWER ? -2
                                    : v == SB_TIME_LIMIT   ? -3
                                                           : -4;
+        AS_TRY(sc_execs_codes(&all.execs, &all.codes[all.n_codes - 1], 1, arena, err));
         if (v != SB_ACCEPTED)
             break;
     }
-    return sc_code_score(out, &all, r.n_tests, "codeforces", arena, err);
+    return sc_code_score(out, session, &all, r.n_tests, "codeforces", arena, err);
 }
 
 static as_code judge(void *session, const as_sample *sample, sb_job *job, as_score *out,
@@ -109,7 +109,7 @@ static as_code judge(void *session, const as_sample *sample, sb_job *job, as_sco
         as_json_free(spec);
         sc_tests_release(&tests);
     }
-    if (c == AS_PARSE || c == AS_RANGE)
+    if (sc_code_is_ungraded(c))
         return sc_code_ungraded(out, why.text, arena, err);
     if (c != AS_OK && err != NULL)
         *err = why;
@@ -140,4 +140,6 @@ const sc_scorer sc_code_codeforces = {.name = "code_codeforces",
                                       .version = 1,
                                       .open = sc_code_open,
                                       .close = sc_code_close,
+                                      .cancel = sc_code_cancel,
+                                      .n_at_once = sc_code_n_at_once,
                                       .score_in = score};

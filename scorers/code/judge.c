@@ -51,24 +51,29 @@ static bool anything(void *user, as_str output, const sb_test *test)
     return true;
 }
 
-static as_code run_order(sb_pool *pool, const sc_lcb_job *job, as_str order, size_t n_tests,
-                         sb_result *out, as_arena *arena, as_err *err)
+static sb_limits limits_of_order(const sc_lcb_job *job, size_t n_tests)
 {
-    const sb_test test = {.input = order};
     int64_t ms = ((int64_t)(job->timeout_s + 1) * (int64_t)n_tests + 5) * 1000;
     ms = ms < max_limit_ms ? ms : max_limit_ms;
+    return (sb_limits){.cpu_ms = ms,
+                       .wall_ms = ms,
+                       .memory_mb = sb_livecodebench.memory_mb,
+                       .stack_mb = sb_livecodebench.stack_mb,
+                       .tmp_mb = sb_livecodebench.tmp_mb,
+                       .output_kb = SB_MAX_INPUT >> 10,
+                       .tasks = sb_livecodebench.tasks};
+}
+
+static as_code run_order(sb_pool *pool, const sc_lcb_job *job, as_str order,
+                         const sb_limits *limits, sb_result *out, as_arena *arena, as_err *err)
+{
+    const sb_test test = {.input = order};
     const sb_job sb = {
         .code = job->code.n != 0 ? job->code : AS_STR("\n"),
         .language = SB_PYTHON,
         .tests = &test,
         .n_tests = 1,
-        .limits = {.cpu_ms = ms,
-                   .wall_ms = ms,
-                   .memory_mb = sb_livecodebench.memory_mb,
-                   .stack_mb = sb_livecodebench.stack_mb,
-                   .tmp_mb = sb_livecodebench.tmp_mb,
-                   .output_kb = SB_MAX_INPUT >> 10,
-                   .tasks = sb_livecodebench.tasks},
+        .limits = *limits,
         .rule = SB_CALLBACK,
         .compare = anything,
         .preamble = {sc_official_py, (size_t)(sc_official_py_end - sc_official_py)},
@@ -202,6 +207,31 @@ static as_code read_records(sc_lcb_result *out, const sc_lcb_job *job, const sb_
     return keep_note(out, note, arena, err);
 }
 
+/* Tests from `from` on, as many as one process takes; *to: behind the last of them. */
+static as_code judge_order(sb_pool *pool, const sc_lcb_job *job, as_buf *order, size_t from,
+                           size_t *to, bool *is_over, sc_lcb_result *out, as_arena *arena,
+                           as_err *err)
+{
+    sb_result r = {0};
+    as_buf_reset(order);
+    AS_TRY(write_order(order, job, from, to, err));
+    const sb_limits limits = limits_of_order(job, *to - from);
+    AS_TRY(run_order(pool, job, as_buf_str(order), &limits, &r, arena, err));
+    AS_TRY(sc_execs_add(&out->execs, &r, &r.tests[0], &limits, from, *to - from, arena, err));
+    out->is_graded = r.verdict != SB_SANDBOX_FAILURE;
+    if (!out->is_graded) {
+        out->verdict = r.verdict;
+        return keep_note(out, r.detail, arena, err);
+    }
+    const size_t n_before = out->n_codes;
+    AS_TRY(read_records(out, job, &r, from, *to, is_over, arena, err));
+    const size_t first = n_before < out->n_codes ? n_before : 0; /* or the list was begun anew */
+    as_exec *row = &out->execs.of[out->execs.n - 1];
+    row->verdict = as_str_of(sb_verdict_name(*is_over ? out->verdict : SB_ACCEPTED));
+    row->detail = *is_over ? as_str_sub(out->note, 0, 1000) : (as_str){0};
+    return sc_execs_codes(&out->execs, out->codes + first, out->n_codes - first, arena, err);
+}
+
 static as_code judge_officially(sb_pool *pool, const sc_lcb_job *job, sc_lcb_result *out,
                                 as_arena *arena, as_err *err)
 {
@@ -212,27 +242,9 @@ static as_code judge_officially(sb_pool *pool, const sc_lcb_job *job, sc_lcb_res
     size_t from = 0;
     do { /* once even without tests: the program may not compile */
         size_t to = 0;
-        sb_result r = {0};
-        as_buf_reset(&order);
-        c = write_order(&order, job, from, &to, err);
-        if (c == AS_OK)
-            c = run_order(pool, job, as_buf_str(&order), to - from, &r, arena, err);
-        if (c != AS_OK)
-            break;
-        out->sandbox = r.sandbox;
-        out->toolchain = r.toolchain;
-        out->is_graded = r.verdict != SB_SANDBOX_FAILURE;
-        if (!out->is_graded) {
-            out->verdict = r.verdict;
-            c = keep_note(out, r.detail, arena, err);
-            break;
-        }
-        out->cpu_us += r.tests[0].cpu_us;
-        if (r.tests[0].peak_bytes > out->peak_bytes)
-            out->peak_bytes = r.tests[0].peak_bytes;
-        c = read_records(out, job, &r, from, to, &is_over, arena, err);
+        c = judge_order(pool, job, &order, from, &to, &is_over, out, arena, err);
         from = to;
-    } while (c == AS_OK && !is_over && from < job->n);
+    } while (c == AS_OK && out->is_graded && !is_over && from < job->n);
     as_buf_release(&order);
     out->passed = out->is_graded && !is_over;
     return c;
@@ -307,17 +319,22 @@ static as_code judge_script(sb_pool *pool, const sc_lcb_job *job, sc_lcb_result 
     out->is_graded = r.verdict != SB_SANDBOX_FAILURE;
     out->passed = r.verdict == SB_ACCEPTED;
     out->verdict = r.verdict;
-    out->sandbox = r.sandbox;
-    out->toolchain = r.toolchain;
     for (size_t i = 0; i < r.n_tests && r.tests[i].has_run; i++) {
-        out->cpu_us += r.tests[i].cpu_us;
-        if (r.tests[i].peak_bytes > out->peak_bytes)
-            out->peak_bytes = r.tests[i].peak_bytes;
+        AS_TRY(sc_execs_add(&out->execs, &r, &r.tests[i], &limits, i, 1, arena, err));
         add_code(out, code_of(r.tests[i].verdict, job->fn.n != 0));
+        AS_TRY(sc_execs_codes(&out->execs, &out->codes[out->n_codes - 1], 1, arena, err));
         if (r.tests[i].verdict != SB_ACCEPTED)
             break;
     }
     return keep_note(out, r.detail, arena, err);
+}
+
+int64_t sc_lcb_cpu_us(const sc_lcb_result *r)
+{
+    int64_t sum = 0;
+    for (int i = 0; i < r->execs.n; i++)
+        sum += r->execs.of[i].cpu_us > 0 ? r->execs.of[i].cpu_us : 0;
+    return sum;
 }
 
 as_code sc_lcb_judge(sb_pool *pool, const sc_lcb_job *job, sc_lcb_result *out, as_arena *arena,

@@ -19,6 +19,7 @@
  * Ownership  notes and codes live in the arena.
  */
 #include "base/arena.h"
+#include "scorers/code/execs.h"
 #include "scorers/sandbox/sandbox.h"
 
 enum { SC_MAX_BATCH = 48 << 20, SC_LCB_TIMEOUT_S = 6 };
@@ -42,9 +43,12 @@ typedef struct sc_lcb_result {
     size_t n_codes;
     sb_verdict verdict;
     as_str note; /* why it failed */
-    int64_t cpu_us, peak_bytes;
-    as_str sandbox, toolchain;
+    sb_language language;
+    sc_execs execs; /* what ran; hashes of tools are the session's to add */
 } sc_lcb_result;
+
+/* CPU time of all that ran. */
+int64_t sc_lcb_cpu_us(const sc_lcb_result *r);
 
 as_code sc_lcb_judge(sb_pool *pool, const sc_lcb_job *job, sc_lcb_result *out, as_arena *arena,
                      as_err *err);

@@ -9,8 +9,8 @@
  *            "rule","tolerance"}.
  * Score      prediction: the verdict's name; target: "N tests"; rule: number of the first failed
  *            test from 1, 0 if none or before any; note: JSON {"results":[true,-2],"tests","detail",
- *            "cpu_ms","peak_bytes","mode","sandbox","toolchain"}. No block: unparsed. No tests, or a
- *            sandbox that failed: ungraded.
+ *            "mode"}; execs: a row for each process that ran (execs.h), with its costs, limits,
+ *            sandbox and toolchain. No block: unparsed. No tests, or a sandbox that failed: ungraded.
  * Scorers    code_lcb: upstream's way of running (judge.h, official); code_lcb_script: as scripts;
  *            code_codeforces: one process a test, time and memory of the problem, C++ unless tagged
  *            otherwise, CPU time limit twice the problem's (the machine is not Codeforces').

@@ -9,3 +9,5 @@ as_test(test_preflight ${CMAKE_CURRENT_LIST_DIR}/test_preflight.c DEPS fake_serv
   LABELS unit)
 as_test(test_run ${CMAKE_CURRENT_LIST_DIR}/test_run.c DEPS fake_server store_cases ${run_parts}
   LABELS unit)
+as_test(test_judging ${CMAKE_CURRENT_LIST_DIR}/test_judging.c DEPS fake_server store_cases
+  ${run_parts} LABELS unit)

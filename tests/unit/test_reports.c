@@ -168,6 +168,34 @@ static const db_run_row run = {
     .n_tasks = 2,
 };
 
+/* A run without a sandbox says so before anything else; others say nothing of it there. */
+static void no_sandbox_stands_first(void **state)
+{
+    (void)state;
+    db_task_row two[] = {tasks[0], tasks[1]};
+    db_run_row unsafe = run;
+    unsafe.tasks = two;
+    as_err err = {0};
+    as_buf out;
+    as_buf_init(&out, 0);
+    two[1].sandbox = AS_STR("namespaces+cgroup2");
+    assert_int_equal(rp_run_summary(&unsafe, RP_TEXT, &out, &err), AS_OK);
+    assert_true(as_str_starts(as_buf_str(&out), AS_STR("run  ")));
+    assert_int_not_equal(as_str_find(as_buf_str(&out), AS_STR("namespaces+cgroup2")), SIZE_MAX);
+    two[1].sandbox = AS_STR("namespaces, none"); /* continued without */
+    as_buf_reset(&out);
+    assert_int_equal(rp_run_summary(&unsafe, RP_TEXT, &out, &err), AS_OK);
+    assert_true(as_str_starts(as_buf_str(&out), AS_STR("sandbox=none: ")));
+    as_buf_reset(&out);
+    assert_int_equal(rp_run_summary(&unsafe, RP_MARKDOWN, &out, &err), AS_OK);
+    assert_true(as_str_starts(as_buf_str(&out), AS_STR("> **sandbox=none: ")));
+    as_buf_reset(&out);
+    assert_int_equal(rp_run_json(&unsafe, AS_STR("x"), &out, &err), AS_OK);
+    assert_int_not_equal(as_str_find(as_buf_str(&out), AS_STR("\"sandbox\":\"namespaces, none\"")),
+                         SIZE_MAX);
+    as_buf_release(&out);
+}
+
 /* A server's latencies, what is unknown among them, and events: warnings come first. */
 static void a_servers_run(void **state)
 {
@@ -432,10 +460,11 @@ static void shows_samples(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(tables_line_up),  cmocka_unit_test(run_in_all_forms),
-        cmocka_unit_test(a_servers_run),   cmocka_unit_test(scripts_quote_names),
-        cmocka_unit_test(writes_a_folder), cmocka_unit_test(pictures_are_drawn),
-        cmocka_unit_test(names_are_safe),  cmocka_unit_test(shows_samples),
+        cmocka_unit_test(tables_line_up),          cmocka_unit_test(run_in_all_forms),
+        cmocka_unit_test(no_sandbox_stands_first), cmocka_unit_test(a_servers_run),
+        cmocka_unit_test(scripts_quote_names),     cmocka_unit_test(writes_a_folder),
+        cmocka_unit_test(pictures_are_drawn),      cmocka_unit_test(names_are_safe),
+        cmocka_unit_test(shows_samples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -124,6 +124,48 @@ static void reads_version_1_as_it_was(void **state)
     case_dir_clean(&d);
 }
 
+/* Runs that an earlier program called complete although answers had no verdict are not. */
+static void answers_without_verdict_make_a_run_incomplete(void **state)
+{
+    (void)state;
+    as_err err = {0};
+    for (int n_ungraded = 0; n_ungraded < 2; n_ungraded++) {
+        case_dir d;
+        case_dir_make(&d);
+        as_buf file;
+        unpack_fixture("v1.db.gz", &file);
+        OK(as_write_file(d.db, as_buf_str(&file), &err));
+        as_buf_release(&file);
+        sqlite3 *old = NULL;
+        assert_int_equal(sqlite3_open(d.db, &old), SQLITE_OK);
+        assert_int_equal(sqlite3_exec(old, "UPDATE run SET status = 'complete'", NULL, NULL, NULL),
+                         SQLITE_OK);
+        if (n_ungraded != 0)
+            assert_int_equal(sqlite3_exec(old,
+                                          "UPDATE score SET verdict = 'ungraded' WHERE position = 1"
+                                          " AND repeat = 0",
+                                          NULL, NULL, NULL),
+                             SQLITE_OK);
+        (void)sqlite3_close(old);
+        db_store *db = NULL;
+        as_arena keep;
+        as_arena_init(&keep, 0);
+        db_run_row run;
+        OK(db_open(&db, d.db, DB_WRITE, NULL, &err));
+        OK(db_run_find(db, AS_STR("last"), &run, &keep, &err));
+        assert_true(as_str_eq_z(run.status, n_ungraded != 0 ? "incomplete" : "complete"));
+        bool is[64] = {0};
+        const size_t n = (size_t)run.tasks[0].n_planned;
+        assert_in_range(n, 1, 64);
+        OK(db_ungraded(db, run.tasks[0].id, run.tasks[0].repeats, is, n, &err));
+        for (size_t i = 0; i < n; i++)
+            assert_int_equal(is[i], n_ungraded != 0 && i == (size_t)run.tasks[0].repeats);
+        as_arena_release(&keep);
+        db_close(db);
+        case_dir_clean(&d);
+    }
+}
+
 /* ---- gaps --------------------------------------------------------------------------------------
  */
 
@@ -316,6 +358,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_version_1_as_it_was),
+        cmocka_unit_test(answers_without_verdict_make_a_run_incomplete),
         cmocka_unit_test(buckets_are_narrow_and_in_order),
         cmocka_unit_test(keeps_what_servers_tell),
     };

@@ -383,6 +383,7 @@ const be_driver be_engine = {
     .scheme = "engine",
     .title = "the built-in engine, on a GGUF file",
     .is_in_process = true,
+    .keeps_cores_busy = true,
     .open = engine_open,
     .close = engine_close,
     .caps = engine_caps,

@@ -455,6 +455,7 @@ const be_driver be_plugin = {
     .scheme = "plugin",
     .title = "a shared library: plugin:FILE.so:NAME (assay/plugin.h)",
     .is_in_process = true,
+    .keeps_cores_busy = true,
     .open = plugin_open,
     .close = plugin_close,
     .caps = plugin_caps,
