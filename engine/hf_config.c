@@ -584,7 +584,7 @@ void g4_hf_config_put(const g4_hf_config *c, uint32_t file_type, g4_gguf_values 
     put_int(&p, "attention.key_length", c->head_dim_full);
     put_int(&p, "attention.value_length", c->head_dim_full);
     g4_gguf_put_u32(v, "general.file_type", file_type);
-    if (c->softcap > 0)
+    if (c->softcap > 0 || c->arch == G4_GEMMA4) /* llama.cpp takes 30 where gemma4 says nothing */
         put_number(&p, "final_logit_softcapping", c->softcap);
     put_int(&p, "attention.sliding_window", c->window);
     if (c->arch == G4_GEMMA4)

@@ -322,11 +322,14 @@ as_code g4_safetensors_open_memory(g4_safetensors **out, as_str bytes, const cha
 
 /* ---- an index -------------------------------------------------------------------------------- */
 
+/* In the folder itself, and fit for a message of one line. */
 static bool is_file_name(as_str name)
 {
+    for (size_t i = 0; i < name.n; i++)
+        if ((unsigned char)name.p[i] < 0x20 || name.p[i] == 0x7f)
+            return false;
     return name.n != 0 && name.n < 256 && memchr(name.p, '/', name.n) == NULL &&
-           memchr(name.p, '\\', name.n) == NULL && memchr(name.p, '\0', name.n) == NULL &&
-           name.p[0] != '.';
+           memchr(name.p, '\\', name.n) == NULL && name.p[0] != '.';
 }
 
 /* The part of a file name, opened if it is new. */

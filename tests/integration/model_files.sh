@@ -101,8 +101,16 @@ if [ -n "${AS_XLLAMACPP_PYTHON:-}" ] && [ -n "${AS_LLAMA_LIB:-}" ]; then
   if [ -n "${AS_MODEL_GEMMA3:-}" ]; then
     "$AS_XLLAMACPP_PYTHON" "$peer" "$AS_PROGRAM" "$AS_MODEL_GEMMA3" --bytes --recipes "Q2_K Q3_K_M Q4_K_S Q5_K_M" >>"$work/peer" 2>&1 || fail "llama.cpp's quantiser: $(cat "$work/peer")"
   fi
+  "$AS_XLLAMACPP_PYTHON" "$(dirname "$peer")/peer_types.py" "$AS_PROGRAM" --recipes "Q2_K Q3_K_M Q3_K_L Q4_K_M IQ4_NL" >>"$work/peer" 2>&1 || fail "llama.cpp's quantiser: $(cat "$work/peer")"
   cat "$work/peer"
 else
   skip "llama.cpp's quantiser: set AS_LLAMA_LIB to the folder of libllama.so, and AS_XLLAMACPP_PYTHON"
+fi
+# ---- transformers ---------------------------------------------------------------------------------
+if [ -n "${AS_TRANSFORMERS_PYTHON:-}" ]; then
+  "$AS_TRANSFORMERS_PYTHON" "$(dirname "${BASH_SOURCE[0]}")/../tools/peer_transformers.py" "$AS_PROGRAM" >"$work/peer" 2>&1 || fail "transformers: $(cat "$work/peer")"
+  cat "$work/peer"
+else
+  skip "transformers: set AS_TRANSFORMERS_PYTHON to a Python with torch and transformers"
 fi
 finish

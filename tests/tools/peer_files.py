@@ -10,9 +10,9 @@ file, and the log-probabilities of the next token behind a few prompts are compa
 llama.cpp gets F32 caches and no flash attention, else its half-precision keys and values alone move
 random models by up to 0.1, and routers with them.
 
-Limits     0.1, because llama.cpp takes GELU from a half-precision table: seen is up to 0.06, and an engine that does
-           the same comes within 0.015 of it. In products with other formats than F32 and F16 it also
-           rounds what enters them: to BF16, to 8 bits per 32 elements, to 8 bits per 256 before K
+Limits     0.1, because llama.cpp takes GELU from a half-precision table: up to 0.07 is seen, and an
+           engine with such a table comes within 0.015. In products with other formats than F32 and F16
+           it also rounds what enters them: to BF16, to 8 bits per 32 elements, to 8 bits per 256 before K
            formats, and random weights pass that on undamped. So of each such file two things are asked:
            that it loads and differs by less than SHARE of the spread of the log-probabilities (rms, the
            median prompt; uncorrelated numbers give 1.4), and that the same numbers widened to F32,

@@ -65,9 +65,10 @@ def quantize_theirs(lib, source, out, recipe):
 
 
 def tensors_of(path):
-    """{name: (type, bytes)} by the gguf package."""
+    """{name: (type, bytes, ne)} by the gguf package."""
     from gguf import GGUFReader
-    return {t.name: (t.tensor_type.name, t.data.tobytes()) for t in GGUFReader(path).tensors}
+    return {t.name: (t.tensor_type.name, t.data.tobytes(), [int(n) for n in t.shape])
+            for t in GGUFReader(path).tensors}
 
 
 def perplexity(assay, path, text):

@@ -4,11 +4,14 @@
     peer_types.py ASSAY [--only NAME] [--recipes "Q4_K_M …"] [--table FILE]
 
 The rules ask for the number and place of layers, value projections, query heads to a key head, experts,
-and the length of rows, never for width. So models of random weights with the true layers and heads,
-but narrow rows, answer for the large ones. Types and bytes of every tensor are compared as in peer_quantize.py
-(AS_LLAMA_LIB and packages as there). --table writes llama.cpp's types, one line per model, recipe and kind
-of tensor with a character per layer (F f32, H f16, B bf16, else the code in CODES): the
-fixture of test_quantize, tests/fixtures/quantize/types.txt.
+and the length of rows, never for width. So models of random weights with the true layers and heads, but
+narrow rows, answer for the large ones. Types and bytes of every tensor are compared as in
+peer_quantize.py (AS_LLAMA_LIB and packages as there).
+
+--table writes llama.cpp's types, the fixture of test_quantize (tests/fixtures/quantize/types.txt):
+"model NAME LAYERS QUERY-HEADS KEY-HEADS EXPERTS VALUES", VALUES a "v" per layer with a value projection,
+"-" without; then lines "RECIPE ROW TENSOR:NE…", ROW a character of CODES per layer ("-" where there is
+no such tensor) or one for all.
 Exit code 1 if a type or a byte differs, 77 without the library.
 """
 import argparse
@@ -137,16 +140,27 @@ def write_folder(folder, shape):
             json.dump(tree, f)
 
 
+def model_line(name, path):
+    layers, _, heads, kv, _, more = SHAPES[name]
+    there = peer_quantize.tensors_of(path)
+    values = "".join("v" if f"blk.{i}.attn_v.weight" in there else "-" for i in range(layers))
+    return f"model {name} {layers} {heads} {kv} {more.get('experts', 0)} {values}\n"
+
+
 def table_of(name, recipe, path):
-    """One line per kind of tensor: its types layer by layer, "-" where a layer has none."""
     kinds, layers = {}, SHAPES[name][0]
-    for tensor, (kind, _) in peer_quantize.tensors_of(path).items():
+    for tensor, (kind, _, dims) in peer_quantize.tensors_of(path).items():
         parts = tensor.split(".")
-        where, i = (".".join(["blk", *parts[2:]]), int(parts[1])) if parts[0] == "blk" else (tensor, 0)
-        row = kinds.setdefault(where, ["-"] * (layers if parts[0] == "blk" else 1))
+        is_layer = parts[0] == "blk"
+        where = ".".join(["blk", "*", *parts[2:]]) if is_layer else tensor
+        i = int(parts[1]) if is_layer else 0
+        row = kinds.setdefault(where, (["-"] * (layers if is_layer else 1), dims))[0]
         row[i] = CODES[kind]
-    return [f"{name} {recipe} {where} {''.join(row)}\n" for where, row in sorted(kinds.items())
-            if set(row) - {"F", "-"}]
+    groups = {}
+    for where, (row, dims) in sorted(kinds.items()):
+        text = row[0] if len(set(row)) == 1 else "".join(row)
+        groups.setdefault(text, []).append(f"{where}:{'x'.join(str(d) for d in dims)}")
+    return [f"{recipe} {row} {' '.join(names)}\n" for row, names in sorted(groups.items())]
 
 
 def main():
@@ -166,6 +180,7 @@ def main():
             source, ours, theirs = (f"{folder}/{x}.gguf" for x in ("source", "ours", "theirs"))
             subprocess.run([assay, "model", "quantize", folder, source, "F32"], check=True,
                            stdout=subprocess.DEVNULL)
+            table.append(model_line(name, source))
             for recipe in a.recipes.split():
                 subprocess.run([assay, "model", "quantize", source, ours, recipe], check=True,
                                stdout=subprocess.DEVNULL)

@@ -163,6 +163,26 @@ static void what_generation_config_says(void **state)
     g4_gguf_close(f);
 }
 
+/* llama.cpp caps the logits of a gemma4 file at 30 unless the file says otherwise. */
+static void says_that_nothing_caps(void **state)
+{
+    (void)state;
+    char config[2048];
+    snprintf(config, sizeof config, "%s", t_hf_config(true));
+    char *cap = strstr(config, "30.0,");
+    assert_non_null(cap);
+    memcpy(cap, "null,", 5);
+    const char *folder = t_hf_make(&(t_hf){.is_gemma4 = true, .config = config});
+    const char *path = t_hf_path("uncapped.gguf");
+    convert(folder, path);
+    g4_gguf *f = open_gguf(path);
+    float v = 1;
+    assert_int_equal(g4_gguf_need_f32(f, "gemma4.final_logit_softcapping", &v, NULL), AS_OK);
+    assert_true(v >= 0 && v <= 0);
+    g4_gguf_close(f);
+    expect_same_run(folder, path, 300);
+}
+
 static void leaves_the_old_file(void **state)
 {
     (void)state;
@@ -202,6 +222,7 @@ int main(void)
         {"gemma3 as golden", golden_files, NULL, NULL, models[4]},
         cmocka_unit_test(runs_like_the_folder),
         cmocka_unit_test(what_generation_config_says),
+        cmocka_unit_test(says_that_nothing_caps),
         cmocka_unit_test(leaves_the_old_file),
     };
     return cmocka_run_group_tests(tests, NULL, t_hf_done);

@@ -207,6 +207,35 @@ static const struct {
     {"Q4_K_M", "odd.ffn_up.weight", K_F16}, /* 40 */
 };
 
+/* A file that has value projections in the layers where values[i] is not '-'. */
+static g4_gguf *file_of_values(as_buf *b, const char *values, int n_layers)
+{
+    char head[24] = {'G', 'G', 'U', 'F', 3};
+    for (int i = 0; i < n_layers; i++)
+        head[8] = (char)(head[8] + (values[i] != '-'));
+    as_buf_add(b, (as_str){head, sizeof head});
+    for (int i = 0; i < n_layers; i++) {
+        if (values[i] == '-')
+            continue;
+        char name[64];
+        const int n = snprintf(name, sizeof name, "blk.%d.attn_v.weight", i);
+        const char length[8] = {(char)n};
+        const char tail[4 + 8 + 4 + 8] = {1, 0, 0, 0, 1};
+        as_buf_add(b, (as_str){length, 8});
+        as_buf_add(b, (as_str){name, (size_t)n});
+        as_buf_add(b, (as_str){tail, sizeof tail});
+    }
+    while (b->n % 32 != 8)
+        as_buf_add_byte(b, 0);
+    for (int i = 0; i < 64; i++)
+        as_buf_add_byte(b, 0);
+    g4_gguf *f = NULL;
+    as_err err = {0};
+    if (g4_gguf_open_memory(&f, as_buf_str(b), "made", &err) != AS_OK)
+        fail_msg("%s", err.text);
+    return f;
+}
+
 static void recipe_types(void **state)
 {
     (void)state;
@@ -214,28 +243,9 @@ static void recipe_types(void **state)
     for (int i = 0; i < 26; i++)
         layers[i] = (g4_layer_config){.n_kv = 2};
     const g4_config config = {.n_layers = 26, .n_heads = 8, .layers = layers};
-    /* value projections are counted in a file: one with the 26 of them */
     as_buf b;
     as_buf_init(&b, 0);
-    const char head[24] = {'G', 'G', 'U', 'F', 3, 0, 0, 0, 26};
-    as_buf_add(&b, (as_str){head, sizeof head});
-    for (int i = 0; i < 26; i++) {
-        char name[64];
-        const int n = snprintf(name, sizeof name, "blk.%d.attn_v.weight", i);
-        const char length[8] = {(char)n};
-        const char tail[4 + 8 + 4 + 8] = {1, 0, 0, 0, 1};
-        as_buf_add(&b, (as_str){length, 8});
-        as_buf_add(&b, (as_str){name, (size_t)n});
-        as_buf_add(&b, (as_str){tail, sizeof tail});
-    }
-    while (b.n % 32 != 8)
-        as_buf_add_byte(&b, 0);
-    for (int i = 0; i < 64; i++)
-        as_buf_add_byte(&b, 0);
-    g4_gguf *f = NULL;
-    as_err err = {0};
-    if (g4_gguf_open_memory(&f, as_buf_str(&b), "made", &err) != AS_OK)
-        fail_msg("%s", err.text);
+    g4_gguf *f = file_of_values(&b, "vvvvvvvvvvvvvvvvvvvvvvvvvv", 26);
     const g4_recipe_model m = g4_recipe_model_of(f, &config);
     assert_true(m.is_tied);
     assert_int_equal(m.n_values, 26);
@@ -254,6 +264,119 @@ static void recipe_types(void **state)
     }
     g4_gguf_close(f);
     as_buf_release(&b);
+}
+
+/* ---- the released shapes ---------------------------------------------------------------------- */
+
+/* types.txt holds llama.cpp's own choices; its form is told in tests/tools/peer_types.py. */
+typedef struct shape {
+    char name[32];
+    g4_config config;
+    g4_layer_config layers[64];
+    g4_recipe_model model;
+    g4_gguf *file;
+    as_buf bytes; /* of the file */
+    int n_checked;
+} shape;
+
+static uint32_t type_of_code(char code)
+{
+    static const char codes[] = "Fabcd823456n";
+    static const uint32_t types[] = {K_F32,  K_Q4_0, K_Q4_1, K_Q5_0, K_Q5_1, K_Q8_0,
+                                     K_Q2_K, K_Q3_K, K_Q4_K, K_Q5_K, K_Q6_K, K_IQ4_NL};
+    const char *at = strchr(codes, code);
+    if (at == NULL || code == '\0')
+        fail_msg("no type has the code \"%c\"", code);
+    return types[at - codes];
+}
+
+/* "model NAME layers query-heads key-heads experts VALUES" */
+static void read_shape(shape *s, const char *line)
+{
+    char values[65];
+    int n_kv = 0;
+    if (s->bytes.n != 0) {
+        g4_gguf_close(s->file);
+        as_buf_release(&s->bytes);
+    }
+    *s = (shape){.n_checked = s->n_checked};
+    g4_config *c = &s->config;
+    if (sscanf(line, "model %31s %d %d %d %d %64s", s->name, &c->n_layers, &c->n_heads, &n_kv,
+               &c->n_experts, values) != 6)
+        fail_msg("types.txt: %s", line);
+    assert_int_equal(strlen(values), c->n_layers);
+    c->layers = s->layers;
+    for (int i = 0; i < c->n_layers; i++)
+        s->layers[i].n_kv = n_kv;
+    as_buf_init(&s->bytes, 0);
+    s->file = file_of_values(&s->bytes, values, c->n_layers);
+    s->model = g4_recipe_model_of(s->file, c);
+}
+
+/* "blk.*.NAME:256x32" in every layer that has it, against its row of types. */
+static void check_tensor(shape *s, const char *recipe, const char *row, const char *tensor)
+{
+    char kind[64];
+    long long ne[3] = {1, 1, 1};
+    assert_true(sscanf(tensor, "%63[^:]:%lldx%lldx%lld", kind, &ne[0], &ne[1], &ne[2]) >= 2);
+    const bool is_layer = strncmp(kind, "blk.*.", 6) == 0;
+    for (int i = 0; i < (is_layer ? s->config.n_layers : 1); i++) {
+        const char code = row[1] == '\0' ? row[0] : row[i];
+        char name[96];
+        if (code == '-')
+            continue;
+        if (is_layer)
+            snprintf(name, sizeof name, "blk.%d.%s", i, kind + 6);
+        else
+            snprintf(name, sizeof name, "%s", kind);
+        const g4_tensor t = {
+            .name = as_str_of(name), .type = G4_TYPE_F32, .ne = {ne[0], ne[1], ne[2], 1}};
+        const uint32_t got = g4_recipe_type(g4_recipe_find(recipe), &s->model, &t);
+        if (got != type_of_code(code))
+            fail_msg("%s %s: %s is %s, llama.cpp's is %s", s->name, recipe, name,
+                     g4_type_find(got)->name, g4_type_find(type_of_code(code))->name);
+        s->n_checked++;
+    }
+}
+
+/* "RECIPE ROW TENSOR…" */
+static void check_line(shape *s, const char *line)
+{
+    char recipe[16];
+    char row[65];
+    char tensor[96];
+    int used = 0;
+    assert_int_equal(sscanf(line, "%15s %64s%n", recipe, row, &used), 2);
+    assert_true(row[1] == '\0' || (int)strlen(row) == s->config.n_layers);
+    for (const char *at = line + used; sscanf(at, "%95s%n", tensor, &used) == 1; at += used)
+        check_tensor(s, recipe, row, tensor);
+}
+
+static void types_of_the_released_shapes(void **state)
+{
+    (void)state;
+    as_buf text;
+    as_err err = {0};
+    as_buf_init(&text, 0);
+    if (as_read_file(&text, t_fixture("quantize/types.txt"), &err) != AS_OK)
+        fail_msg("%s", err.text);
+    static shape s;
+    int n_models = 0;
+    char *line = text.p;
+    for (char *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        *end = '\0';
+        if (strncmp(line, "model ", 6) == 0) {
+            read_shape(&s, line);
+            n_models++;
+        } else {
+            check_line(&s, line);
+        }
+    }
+    print_message("  %d models, %d tensors\n", n_models, s.n_checked);
+    assert_true(n_models > 0 && s.n_checked > 1000);
+    g4_gguf_close(s.file);
+    as_buf_release(&s.bytes);
+    as_buf_release(&text);
 }
 
 /* The published file's types, from its own values as f32 and back. */
@@ -354,10 +477,15 @@ static void refuses_unsound_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_blocks),           cmocka_unit_test(single_elements),
-        cmocka_unit_test(errors_of_formats),      cmocka_unit_test(odd_blocks),
-        cmocka_unit_test(recipe_names),           cmocka_unit_test(recipe_types),
-        cmocka_unit_test(published_types),        cmocka_unit_test(files_run),
+        cmocka_unit_test(known_blocks),
+        cmocka_unit_test(single_elements),
+        cmocka_unit_test(errors_of_formats),
+        cmocka_unit_test(odd_blocks),
+        cmocka_unit_test(recipe_names),
+        cmocka_unit_test(recipe_types),
+        cmocka_unit_test(types_of_the_released_shapes),
+        cmocka_unit_test(published_types),
+        cmocka_unit_test(files_run),
         cmocka_unit_test(refuses_unsound_values),
     };
     return cmocka_run_group_tests(tests, NULL, t_hf_done);

@@ -140,6 +140,8 @@ static void refuses_wrong_indexes(void **state)
         {"{\"weight_map\":{\"a\":\"/etc/passwd\"}}", "no plain file name"},
         {"{\"weight_map\":{\"a\":\"\"}}", "no plain file name"},
         {"{\"weight_map\":{\"a\":\"..\"}}", "no plain file name"},
+        {"{\"weight_map\":{\"a\":\"two\\nlines\"}}", "no plain file name"},
+        {"{\"weight_map\":{\"a\":\"gone\\u001b[2J\"}}", "no plain file name"},
         {"{\"weight_map\":{\"a\":\"gone.safetensors\"}}", "cannot be opened"},
         {"{\"weight_map\":{\"a\":\"model-00001-of-00002.safetensors\"}}", "does not hold it"},
         {"{\"weight_map\":{\"model.norm.weight\":\"model-00002-of-00002.safetensors\"}}",
