@@ -98,6 +98,21 @@ static as_code want_text(const reader *r, const char *key, const char *want, as_
                    key, g4_show(text).z, want);
 }
 
+/* null, false, or "vision", which concerns images alone. */
+static as_code want_causal(const reader *r, as_err *err)
+{
+    const as_json *node = as_json_get(r->text, "use_bidirectional_attention");
+    as_str text = {0};
+    bool is_on = false;
+    if (!is_there(node) || (as_json_bool(node, &is_on) && !is_on) ||
+        (as_json_str(node, &text) && as_str_eq_z(text, "vision")))
+        return AS_OK;
+    return as_fail(err, AS_UNSUPPORTED,
+                   "%s: \"use_bidirectional_attention\" makes this an encoder, this engine's text "
+                   "attention is causal",
+                   r->name);
+}
+
 /* ---- parts ----------------------------------------------------------------------------------- */
 
 static as_code read_type(reader *r, as_err *err)
@@ -150,6 +165,7 @@ static as_code read_sizes(reader *r, as_err *err)
     AS_TRY(opt_bool(r, "attention_bias", false, &has_bias, err));
     if (has_bias)
         return fail_key(r, "attention_bias", "is true, this engine's attention has none", err);
+    AS_TRY(want_causal(r, err));
     if (is_there(as_json_get(r->text, "attn_logit_softcapping")))
         return fail_key(r, "attn_logit_softcapping", "is set, this engine has no such cap", err);
     if (c->arch == G4_GEMMA3)
@@ -208,6 +224,8 @@ static as_code read_kinds(reader *r, as_err *err)
         return as_fail(err, AS_PARSE,
                        "%s: \"layer_types\" has %s entries, \"num_hidden_layers\" is %lld", r->name,
                        g4_show_count((uint64_t)n).z, (long long)c->n_layers);
+    if (c->arch == G4_GEMMA4) /* as transformers, whatever the list says */
+        c->is_sliding[n - 1] = false;
     return AS_OK;
 }
 
@@ -260,6 +278,8 @@ static as_code read_layers(reader *r, as_err *err)
     bool is_double = false;
     AS_TRY(need_int_or(r, "num_key_value_heads", 4, &kv, err));
     AS_TRY(opt_int(r, "num_global_key_value_heads", kv, &kv_full, err));
+    if (!c->is_v_from_k) /* as transformers: without attention_k_eq_v the key says nothing */
+        kv_full = kv;
     AS_TRY(need_int(r, "intermediate_size", &ff, err));
     AS_TRY(opt_bool(r, "use_double_wide_mlp", false, &is_double, err));
     for (int64_t i = 0; i < c->n_layers; i++) {
@@ -273,10 +293,12 @@ static as_code read_layers(reader *r, as_err *err)
         return fail_key(r, "per_layer_config", "must be an object", err);
     for (const as_json *x = as_json_first(layers); x != NULL; x = as_json_next(x))
         AS_TRY(read_override(r, x, &has_full_dim, err));
-    if (c->arch == G4_GEMMA4 && !has_full_dim)
-        return fail_key(r, "global_head_dim",
-                        "is missing (and \"per_layer_config\" has no head_dim)", err);
-    if (is_there(as_json_get(r->text, "num_global_key_value_heads")) && has_global)
+    /* per_layer_config lists what differs: full layers it does not name have head_dim. */
+    if (c->arch == G4_GEMMA4 && !has_full_dim && !is_there(layers))
+        return fail_key(r, "global_head_dim", "is missing (and there is no \"per_layer_config\")",
+                        err);
+    if (c->is_v_from_k && has_global &&
+        is_there(as_json_get(r->text, "num_global_key_value_heads")))
         for (int64_t i = 0; i < c->n_layers; i++)
             if (!c->is_sliding[i] && c->n_kv[i] != kv_full)
                 return fail_key(r, "per_layer_config", "contradicts \"num_global_key_value_heads\"",

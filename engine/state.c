@@ -11,7 +11,7 @@
  *            from the oldest that the next row sees (start in full layers). Formats: kv.h.
  * The model  SHA-256 over its numbers, and of each tensor name, shape, format and bytes from its
  *            start, middle and end: another model of the same shape is told apart, a file of many
- *            gigabytes is not read for it.
+ *            gigabytes is not read for it. So too the adapter, of each expert's factors.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -57,10 +57,13 @@ static as_code model_identity(as_sha256 *out, const g4_model *m, as_err *err)
     if (h == NULL)
         return as_nomem(err);
     const g4_config *c = &m->config;
-    const int numbers[] = {(int)c->arch, c->n_layers, c->width,        c->n_heads,
-                           c->n_vocab,   c->window,   c->first_shared, c->n_ctx_train};
+    const int numbers[] = {(int)c->arch,    c->n_layers,    c->width,
+                           c->n_heads,      c->n_vocab,     c->window,
+                           c->first_shared, c->n_ctx_train, c->n_experts_used};
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         add_number(h, numbers[i]);
+    for (int i = 0; i < c->n_layers; i++)
+        add_number(h, c->layers[i].is_sliding);
     const float floats[] = {
         c->eps,         c->attention_scale, c->softcap, c->rope_base_full, c->rope_base_sliding,
         c->rope_divisor};
@@ -79,6 +82,19 @@ static as_code model_identity(as_sha256 *out, const g4_model *m, as_err *err)
     }
     *out = as_sha256_end(h);
     return AS_OK;
+}
+
+static void add_lora(as_sha256_state *h, const g4_lora *l, int mats)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, "%.9g", (double)l->scale);
+    as_sha256_add_field(h, as_str_of(text));
+    add_number(h, l->rank);
+    const size_t row = (size_t)l->rank * sizeof *l->a;
+    for (int m = 0; m < mats; m++) {
+        add_sample(h, (const uint8_t *)g4_lora_a(l, m), row * (size_t)l->n_in);
+        add_sample(h, (const uint8_t *)g4_lora_b(l, m, 0), row * (size_t)l->n_out);
+    }
 }
 
 static as_code adapter_identity(as_sha256 *out, const g4_session *s, int seq, as_err *err)
@@ -101,11 +117,10 @@ static as_code adapter_identity(as_sha256 *out, const g4_session *s, int seq, as
                 continue;
             add_number(h, layer);
             add_number(h, slot);
-            add_number(h, l->rank);
-            (void)snprintf(text, sizeof text, "%.9g", (double)l->scale);
-            as_sha256_add_field(h, as_str_of(text));
-            add_sample(h, (const uint8_t *)l->a, (size_t)l->rank * (size_t)l->n_in * sizeof *l->a);
-            add_sample(h, (const uint8_t *)l->b, (size_t)l->rank * (size_t)l->n_out * sizeof *l->b);
+            add_lora(h, l,
+                     slot >= G4_SLOT_EXPERT_GATE && slot <= G4_SLOT_EXPERT_DOWN
+                         ? s->model->config.n_experts
+                         : 1);
         }
     *out = as_sha256_end(h);
     return AS_OK;

@@ -37,17 +37,32 @@ static int find_name(const as_str *sorted, int n, as_str name)
     return lo;
 }
 
+/* The groups of rows that count, each where it differs from the one before; names may be NULL. */
+static size_t group_changes(const as_result *rows, size_t n, as_str *names)
+{
+    size_t n_names = 0;
+    const as_str *last = NULL;
+    for (size_t i = 0; i < n; i++) {
+        const as_str *group = &rows[i].group;
+        if (!su_counts(&rows[i]) || group->n == 0 || (last != NULL && as_str_eq(*last, *group)))
+            continue;
+        last = group;
+        if (names != NULL)
+            names[n_names] = *group;
+        n_names++;
+    }
+    return n_names;
+}
+
 as_code su_group_rows(su_grouping *out, const as_result *rows, size_t n, as_arena *keep,
                       as_err *err)
 {
-    as_str *names = as_new(keep, as_str, n);
+    const size_t n_changes = group_changes(rows, n, NULL);
+    as_str *names = as_new(keep, as_str, n_changes);
     int *of = as_new(keep, int, n);
     if (names == NULL || of == NULL)
         return as_nomem(err);
-    size_t n_names = 0;
-    for (size_t i = 0; i < n; i++)
-        if (su_counts(&rows[i]) && rows[i].group.n != 0)
-            names[n_names++] = rows[i].group;
+    const size_t n_names = group_changes(rows, n, names);
     qsort(names, n_names, sizeof names[0], by_text);
     int unique = 0;
     for (size_t i = 0; i < n_names; i++)
@@ -108,7 +123,10 @@ as_code su_summary_basic(const as_result *rows, size_t n, as_summary *out, as_ar
                          as_err *err)
 {
     as_summary s = {.score = (double)NAN, .lo = 0, .hi = 1};
-    double *means = as_new(keep, double, n);
+    size_t most_items = 0;
+    for (size_t i = 0; i < n; i = su_item_end(rows, n, i))
+        most_items++;
+    double *means = as_new(keep, double, most_items);
     if (means == NULL)
         return as_nomem(err);
     double sum = 0;

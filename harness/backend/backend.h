@@ -52,7 +52,8 @@ typedef struct be_info {
     int max_concurrency; /* what it can serve at once; 0: no limit of its own */
     as_str json;         /* details for provenance: kernels, threads, precision, server … */
     int64_t weights_bytes, kv_bytes, scratch_bytes; /* -1 unknown */
-    as_str memory; /* the same as a sentence, once prepared; empty: unknown */
+    as_str disagreement; /* what several servers of one model say differently; empty: nothing */
+    as_str memory;       /* the same as a sentence, once prepared; empty: unknown */
 } be_info;
 /* What nobody told yet, for an initialiser. */
 #define BE_INFO_UNKNOWN                                                                            \
@@ -123,6 +124,10 @@ typedef struct be_driver {
      * prompts begin with (BOS) if is_prompt. *ids lies in keep. */
     as_code (*tokenize)(be_backend *be, as_str text, bool is_prompt, int32_t **ids, int *n,
                         as_arena *keep, as_err *err);
+    /* The text of tokens, in keep; it is UTF-8 only if they spell it. An id outside the vocabulary
+     * is AS_RANGE. */
+    as_code (*detokenize)(be_backend *be, const int32_t *ids, int n, as_str *text, as_arena *keep,
+                          as_err *err);
     /* The prompt that a chat request becomes, waiting for it. */
     as_code (*render)(be_backend *be, const as_request *request, as_str *prompt, as_arena *keep,
                       as_err *err);

@@ -409,6 +409,20 @@ static as_code null_tokenize(be_backend *base, as_str text, bool is_prompt, int3
     return AS_OK;
 }
 
+static as_code null_detokenize(be_backend *base, const int32_t *ids, int n, as_str *text,
+                               as_arena *keep, as_err *err)
+{
+    (void)base;
+    char *all = as_new(keep, char, (size_t)n * 16 + 1);
+    if (all == NULL)
+        return as_nomem(err);
+    size_t at = 0;
+    for (int i = 0; i < n; i++)
+        at += (size_t)as_toy_piece(all + at, ids[i]);
+    *text = (as_str){all, at};
+    return AS_OK;
+}
+
 static as_code null_render(be_backend *base, const as_request *rq, as_str *prompt, as_arena *keep,
                            as_err *err)
 {
@@ -554,5 +568,6 @@ const be_driver be_null = {
     .cancel = null_cancel,
     .cancel_one = null_cancel_one,
     .tokenize = null_tokenize,
+    .detokenize = null_detokenize,
     .render = null_render,
 };

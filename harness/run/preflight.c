@@ -327,6 +327,8 @@ static as_code check_context(preflight *p, longest *of_all, as_err *err)
 
 static as_code check_identity(preflight *p)
 {
+    if (p->info->disagreement.n != 0)
+        AS_TRY(found(p, RUN_WARN, "endpoints", "%.*s", AS_ARG(p->info->disagreement)));
     if (p->info->model_name.n == 0)
         return found(p, RUN_WARN, "model",
                      "the server does not say which model it serves; name it (-m scheme:NAME), or "

@@ -4,10 +4,11 @@
  * preflight.h — does the server do what the run asks for? Asked before hours are spent.
  *
  * How it works
- *   Without a request: is the model known by a hash, is its template, does the longest prompt with
- *   its token limit fit the window. With one: is there an answer, is thinking as asked for, what was
- *   left out (dropped), how long will the plan take. With three more, where the run samples: does
- *   the seed decide. With a long one: did the server read all of the prompt.
+ *   Without a request: do several servers agree (another model was refused at open), is the model
+ *   known by a hash, is its template, does the longest prompt with its token limit fit the window.
+ *   With one: is there an answer, is thinking as asked for, what was left out (dropped), how long
+ *   will the plan take. With three more, where the run samples: does the seed decide. With a long
+ *   one: did the server read all of the prompt.
  *
  * Findings   each one sentence: thing, evidence, remedy. They go with the run as events.
  * Errors     what cannot work fails: window known too small, key refused, no such model (AS_RANGE),
@@ -25,7 +26,8 @@ const char *run_level_name(run_level level); /* "info", "warn" */
 
 typedef struct run_finding {
     run_level level;
-    const char *kind; /* "model", "template", "context", "empty", "think", "dropped", "seed",
+    const char
+        *kind; /* "endpoints", "model", "template", "context", "empty", "think", "dropped", "seed",
                          "truncation", "counts", "failed", "time" */
     as_str text;
 } run_finding;

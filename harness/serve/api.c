@@ -119,19 +119,18 @@ static as_code check_unsupported(parse *p)
 
 /* ---- prompts ----------------------------------------------------------------------------------- */
 
-static as_code read_ids(parse *p, const as_json *list, ap_prompt *out, size_t *n_all)
+static as_code read_ids(parse *p, const char *param, const as_json *list, ap_prompt *out,
+                        size_t *n_all)
 {
     const size_t n = as_json_count(list);
     *n_all += n;
     if (n == 0 || *n_all > AP_MAX_IDS)
-        return refuse(p, "prompt", "want 1 to 1048576 token ids in all");
+        return refuse(p, param, "want 1 to 1048576 token ids in all");
     int32_t *ids = NULL;
     *out = (ap_prompt){0};
     const as_code c = as_json_ids(list, &ids, &out->n_ids, p->keep, p->err);
     if (c == AS_PARSE)
-        return refuse(p, "prompt", "a list of token ids has something else in it");
-    if (c == AS_OK && !p->limits->can_ids)
-        return refuse(p, "prompt", "this backend takes no token ids; send text");
+        return refuse(p, param, "a list of token ids has something else in it");
     out->ids = ids;
     return c;
 }
@@ -162,7 +161,9 @@ static as_code read_prompts(parse *p)
             o->n_prompts++;
             continue;
         }
-        AS_TRY(read_ids(p, one, &o->prompts[o->n_prompts], &n_ids));
+        AS_TRY(read_ids(p, "prompt", one, &o->prompts[o->n_prompts], &n_ids));
+        if (!p->limits->can_ids)
+            return refuse(p, "prompt", "this backend takes no token ids; send text");
         o->n_prompts++;
     }
     return AS_OK;
@@ -197,7 +198,8 @@ static as_code read_content(parse *p, const as_json *content, as_str *out)
     for (const as_json *part = as_json_first(content); part != NULL; part = as_json_next(part)) {
         if (!as_json_str(as_json_get(part, "text"), &text))
             return refuse(p, "messages",
-                          "a part of a \"content\" is no text; this server takes text");
+                          "a part of a \"content\" is no text; this server takes text alone, no "
+                          "images and no audio");
         n += text.n;
     }
     char *all = as_new(p->keep, char, n + 1);
@@ -423,6 +425,19 @@ static as_code read_tokenize(parse *p)
     return AS_OK;
 }
 
+static as_code read_detokenize(parse *p)
+{
+    size_t n = 0;
+    if (!p->limits->can_detokenize)
+        return refuse(p, "tokens", "this backend does not tell the text of tokens");
+    p->out->prompts = as_new(p->keep, ap_prompt, 1);
+    if (p->out->prompts == NULL)
+        return as_nomem(p->err);
+    AS_TRY(read_ids(p, "tokens", field(p, "tokens"), p->out->prompts, &n));
+    p->out->n_prompts = 1;
+    return AS_OK;
+}
+
 as_code ap_parse(ap_request *out, ap_route route, const as_json *body, const ap_limits *limits,
                  as_arena *keep, ap_problem *problem, as_err *err)
 {
@@ -434,6 +449,8 @@ as_code ap_parse(ap_request *out, ap_route route, const as_json *body, const ap_
     AS_TRY(read_model(&p));
     if (route == AP_TOKENIZE)
         return read_tokenize(&p);
+    if (route == AP_DETOKENIZE)
+        return read_detokenize(&p);
     if (route != AP_TEXT) {
         if (!limits->can_chat)
             return refuse(&p, "messages",

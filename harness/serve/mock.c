@@ -236,6 +236,16 @@ static size_t place(const mk_play *p, int64_t at)
                                                  : (size_t)at;
 }
 
+/* Where it stalls: pings are chunks of their own, so with them not inside of one. */
+static size_t stall_place(const performance *s)
+{
+    const size_t at = place(&s->play, s->fault.stall_after);
+    for (int i = 0; i < s->play.n_steps && s->fault.ping_ms > 0 && s->play.is_chunked; i++)
+        if (s->play.steps[i].end >= at)
+            return s->play.steps[i].end;
+    return at;
+}
+
 /* True if a fault at this place ended or stalled the show. */
 static bool meets_fault(performance *s)
 {
@@ -254,7 +264,7 @@ static bool meets_fault(performance *s)
         end_show(s);
         return true;
     }
-    if (s->was_stalled || s->pos != place(&s->play, f->stall_after))
+    if (s->was_stalled || s->pos != stall_place(s))
         return false;
     if (s->is_stalled && f->stall_ms > 0 && s->stalled_ms >= f->stall_ms) {
         s->was_stalled = true;
@@ -288,7 +298,7 @@ static size_t next_stop(const performance *s, size_t end)
 {
     const size_t places[] = {place(&s->play, s->fault.cut_after),
                              place(&s->play, s->fault.reset_after),
-                             s->was_stalled ? SIZE_MAX : place(&s->play, s->fault.stall_after)};
+                             s->was_stalled ? SIZE_MAX : stall_place(s)};
     for (size_t i = 0; i < 3; i++)
         if (places[i] > s->pos && places[i] < end)
             end = places[i];
@@ -366,10 +376,16 @@ static void on_gone(void *user, sv_conn *c)
     end_show(s);
 }
 
-static bool is_simple(const mk_play *p, const mk_rule *r)
+static size_t piece_of(const mock *m, const mk_rule *r)
+{
+    const int64_t n = m->o->piece_bytes != 0 ? m->o->piece_bytes : r->piece_bytes;
+    return n > 0 ? (size_t)n : 0;
+}
+
+static bool is_simple(const mk_play *p, const mk_rule *r, size_t piece_bytes)
 {
     const mk_fault *f = &r->fault;
-    if (r->piece_bytes != 0 || f->endless || f->cut_after != MK_NONE || f->reset_after != MK_NONE ||
+    if (piece_bytes != 0 || f->endless || f->cut_after != MK_NONE || f->reset_after != MK_NONE ||
         f->stall_after != MK_NONE)
         return false;
     for (int i = 0; i < p->n_steps; i++)
@@ -381,7 +397,7 @@ static bool is_simple(const mk_play *p, const mk_rule *r)
 static void start_show(mock *m, sv_conn *c, const mk_rule *r, record *rec)
 {
     rec->status = m->play.status;
-    if (is_simple(&m->play, r)) {
+    if (is_simple(&m->play, r, piece_of(m, r))) {
         sv_raw(c, as_buf_str(&m->play.bytes));
         rec->first_byte_ns = rec->first_token_ns = rec->done_ns = as_now_ns();
         m->n_done++;
@@ -400,7 +416,7 @@ static void start_show(mock *m, sv_conn *c, const mk_rule *r, record *rec)
     s->play = m->play; /* takes the bytes; the next play begins with none */
     mk_play_init(&m->play);
     s->fault = r->fault;
-    s->piece_bytes = (size_t)r->piece_bytes;
+    s->piece_bytes = piece_of(m, r);
     s->piece_ms = r->piece_ms;
     s->timer = timer;
     s->rec = rec;

@@ -18,6 +18,7 @@ typedef struct mk_options {
     const char *path; /* of the script; "-": standard input */
     const char *host;
     int port;
+    int64_t piece_bytes; /* a write, for every reply; 0: as the script says; -1: whole */
     const as_log *log;
     const volatile sig_atomic_t *stop;
     void (*on_ready)(void *user, const char *host, int port);

@@ -56,7 +56,8 @@ static void tell_props(mk_play *p, const mk_answer *a)
     as_jw_end_object(w);
     as_jw_put_i64(w, "total_slots", a->script->slots);
     as_jw_put_str(w, "model_alias", a->script->model);
-    as_jw_put_str(w, "model_path", AS_STR("mock.gguf"));
+    as_jw_put_str(w, "model_path",
+                  as_arena_printf(a->scratch, "%.*s.gguf", AS_ARG(a->script->model)));
     as_jw_put_str(w, "model_ftype", AS_STR("F16"));
     as_jw_key(w, "modalities");
     as_jw_raw(w, AS_STR("{\"vision\":false,\"audio\":false}"));

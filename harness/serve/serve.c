@@ -275,7 +275,16 @@ static as_str model_of(const server *s, const sv_task *task)
     return task->rq.common.lora.n > 0 ? task->rq.common.lora : s->model;
 }
 
-static void send_piece(server *s, sv_task *task, int part, as_str text, as_str reasoning)
+static void write_piece(server *s, const sv_task *task, int part, const sv_piece *piece)
+{
+    if (task->conn == NULL)
+        return;
+    as_buf_reset(&s->out);
+    sv_write_piece(&s->out, task, part, model_of(s, task), piece);
+    send_event(s, task);
+}
+
+static void send_piece(server *s, sv_task *task, int part, const sv_piece *piece)
 {
     sv_part *p = &task->parts[part];
     if (task->conn == NULL)
@@ -283,24 +292,19 @@ static void send_piece(server *s, sv_task *task, int part, as_str text, as_str r
     begin_stream(s, task);
     const bool is_first = p->n_sent == 0 && p->n_sent_reasoning == 0;
     const bool is_chat = task->rq.route == AP_CHAT;
-    if (is_first && is_chat && task->conn != NULL) {
-        as_buf_reset(&s->out);
-        sv_write_piece(&s->out, task, part, model_of(s, task), AS_STR(""), AS_STR(""), true);
-        send_event(s, task);
-    }
-    if (is_first && task->rq.echo && task->conn != NULL) {
-        as_buf_reset(&s->out);
-        sv_write_piece(&s->out, task, part, model_of(s, task), task->rq.prompts[part].text,
-                       AS_STR(""), false);
-        send_event(s, task);
-    }
-    p->n_sent += text.n;
-    p->n_sent_reasoning += reasoning.n;
-    if (task->conn == NULL || (text.n == 0 && (reasoning.n == 0 || !is_chat)))
+    if (is_first && is_chat)
+        write_piece(s, task, part, &(sv_piece){.has_role = true});
+    if (is_first && task->rq.echo)
+        write_piece(s, task, part, &(sv_piece){.text = task->rq.prompts[part].text});
+    p->n_sent += piece->text.n;
+    p->n_sent_reasoning += piece->reasoning.n;
+    if (piece->text.n == 0 && (piece->reasoning.n == 0 || !is_chat))
         return;
-    as_buf_reset(&s->out);
-    sv_write_piece(&s->out, task, part, model_of(s, task), text, reasoning, false);
-    send_event(s, task);
+    write_piece(s, task, part, piece);
+    for (int i = 0; task->rq.wants_logprobs && i < piece->n_made; i++) {
+        p->sent_offset += (int64_t)piece->made[i].token.text.n;
+        p->n_sent_logprobs++;
+    }
 }
 
 static void end_stream(server *s, sv_task *task)
@@ -311,7 +315,7 @@ static void end_stream(server *s, sv_task *task)
         const as_str text = as_str_sub(r->text, p->n_sent, r->text.n);
         const as_str reasoning = as_str_sub(r->reasoning, p->n_sent_reasoning, r->reasoning.n);
         if (text.n != 0 || reasoning.n != 0 || (p->n_sent == 0 && p->n_sent_reasoning == 0))
-            send_piece(s, task, i, text, reasoning);
+            send_piece(s, task, i, &(sv_piece){.text = text, .reasoning = reasoning});
         if (task->conn == NULL)
             return;
         as_buf_reset(&s->out);
@@ -366,6 +370,8 @@ static void end_task(server *s, sv_task *task)
         sv_write_chat(&s->out, task, model_of(s, task));
     } else if (task->rq.route == AP_TEXT) {
         sv_write_text(&s->out, task, model_of(s, task));
+    } else if (task->rq.route == AP_DETOKENIZE) {
+        sv_write_detokenized(&s->out, task);
     } else if (task->rq.route == AP_TOKENIZE) {
         sv_write_tokens(&s->out, task, s->o->n_ctx);
     } else {
@@ -385,7 +391,11 @@ static void on_event(server *s, sv_event *e)
 {
     sv_task *task = e->task;
     if (e->kind == SV_DELTA) {
-        send_piece(s, task, e->part, e->text, e->reasoning);
+        const sv_piece piece = {.text = e->text,
+                                .reasoning = e->reasoning,
+                                .made = e->logprobs,
+                                .n_made = e->n_logprobs};
+        send_piece(s, task, e->part, &piece);
         return;
     }
     if (task->conn != NULL)
@@ -434,6 +444,11 @@ static void take_tokenize(server *s, sv_conn *c)
     submit(s, c, AP_TOKENIZE);
 }
 
+static void take_detokenize(server *s, sv_conn *c)
+{
+    submit(s, c, AP_DETOKENIZE);
+}
+
 static void take_template(server *s, sv_conn *c)
 {
     submit(s, c, AP_TEMPLATE);
@@ -450,6 +465,7 @@ static const struct {
     {"POST", "/v1/chat/completions", false, take_chat},
     {"POST", "/v1/completions", false, take_text},
     {"POST", "/tokenize", false, take_tokenize},
+    {"POST", "/detokenize", false, take_detokenize},
     {"POST", "/apply-template", false, take_template},
 };
 
@@ -491,10 +507,11 @@ static void on_request(void *user, sv_conn *c)
         return;
     }
     if (allowed == NULL) {
-        reply_error(s, c, 404, NULL,
-                    AS_STR("no such route; this server has /v1/chat/completions, /v1/completions, "
-                           "/v1/models, /tokenize, /apply-template, /health and /metrics"),
-                    AS_STR(""));
+        reply_error(
+            s, c, 404, NULL,
+            AS_STR("no such route; this server has /v1/chat/completions, /v1/completions, "
+                   "/v1/models, /tokenize, /detokenize, /apply-template, /health and /metrics"),
+            AS_STR(""));
         return;
     }
     char allow[32], message[64];
@@ -558,6 +575,7 @@ static void set_limits(server *s)
         .can_score = (caps & BE_CAN_SCORE) != 0,
         .can_ids = (caps & BE_CAN_IDS) != 0,
         .can_tokenize = be->driver->tokenize != NULL && (caps & BE_CAN_TOKENIZE) != 0,
+        .can_detokenize = be->driver->detokenize != NULL && (caps & BE_CAN_TOKENIZE) != 0,
         .can_lora = (caps & BE_CAN_LORA) != 0,
         .models = s->o->models,
     };

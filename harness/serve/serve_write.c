@@ -158,7 +158,8 @@ static void put_token(as_jw *w, const as_token *t)
         as_jw_put_i64(w, "id", t->id);
 }
 
-static void put_chat_logprobs(as_jw *w, const sv_task *task, const as_response *r)
+static void put_chat_logprobs(as_jw *w, const sv_task *task, const as_token_logprob *made,
+                              int n_made)
 {
     as_jw_key(w, "logprobs");
     if (!task->rq.wants_logprobs) {
@@ -168,8 +169,8 @@ static void put_chat_logprobs(as_jw *w, const sv_task *task, const as_response *
     as_jw_begin_object(w);
     as_jw_key(w, "content");
     as_jw_begin_array(w);
-    for (int i = 0; i < r->n_logprobs; i++) {
-        const as_token_logprob *t = &r->logprobs[i];
+    for (int i = 0; i < n_made; i++) {
+        const as_token_logprob *t = &made[i];
         as_jw_begin_object(w);
         put_token(w, &t->token);
         as_jw_key(w, "top_logprobs");
@@ -203,7 +204,7 @@ void sv_write_chat(as_buf *out, const sv_task *task, as_str model)
     if (r->reasoning.n != 0)
         as_jw_put_str(&w, "reasoning_content", r->reasoning);
     as_jw_end_object(&w);
-    put_chat_logprobs(&w, task, r);
+    put_chat_logprobs(&w, task, r->logprobs, r->n_logprobs);
     as_jw_put_str(&w, "finish_reason", as_str_of(finish_word(r->finish)));
     as_jw_end_object(&w);
     as_jw_end_array(&w);
@@ -246,11 +247,12 @@ static void put_top(as_jw *w, const as_token_logprob *t, int n_top)
     as_jw_end_object(w);
 }
 
-/* The classic arrays: of the prompt (with echo) and of the reply. */
-static void put_classic(as_jw *w, const sv_task *task, const sv_part *p)
+/* The classic arrays: of the prompt's n_prompt tokens (with echo) and of the reply. offset: bytes of
+ * the tokens before them. */
+static void put_classic(as_jw *w, const sv_task *task, const sv_part *p, int n_prompt,
+                        int64_t offset)
 {
     char z[32];
-    const int n_prompt = task->rq.echo ? p->n_ids : 0;
     const int n = n_prompt + (task->rq.wants_logprobs ? p->reply.n_logprobs : 0);
     as_jw_key(w, "logprobs");
     as_jw_begin_object(w);
@@ -273,7 +275,7 @@ static void put_classic(as_jw *w, const sv_task *task, const sv_part *p)
     as_jw_end_array(w);
     as_jw_key(w, "text_offset");
     as_jw_begin_array(w);
-    int64_t at = 0;
+    int64_t at = offset;
     for (int i = 0; i < n; i++) {
         const as_token_logprob *t = i == 0 && n_prompt > 0 ? NULL : token_at(p, n_prompt, i);
         as_jw_i64(w, at);
@@ -357,7 +359,7 @@ static void put_choice(as_jw *w, const sv_task *task, const sv_part *p)
     as_jw_put_i64(w, "index", p->index);
     put_text(w, task, p);
     if (rq->wants_logprobs) {
-        put_classic(w, task, p);
+        put_classic(w, task, p, rq->echo ? p->n_ids : 0, 0);
     } else {
         as_jw_key(w, "logprobs");
         as_jw_null(w);
@@ -416,6 +418,17 @@ void sv_write_tokens(as_buf *out, const sv_task *task, int n_ctx)
     as_jw_end_object(&w);
 }
 
+/* Under vLLM's name and llama.cpp's. */
+void sv_write_detokenized(as_buf *out, const sv_task *task)
+{
+    as_jw w;
+    as_jw_init(&w, out);
+    as_jw_begin_object(&w);
+    as_jw_put_str(&w, "prompt", task->rendered);
+    as_jw_put_str(&w, "content", task->rendered);
+    as_jw_end_object(&w);
+}
+
 /* ---- streams ----------------------------------------------------------------------------------- */
 
 static void begin_piece(as_jw *w, const sv_task *task, int part, as_str model)
@@ -428,8 +441,24 @@ static void begin_piece(as_jw *w, const sv_task *task, int part, as_str model)
     as_jw_put_i64(w, "index", part);
 }
 
-void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, as_str text,
-                    as_str reasoning, bool has_role)
+/* Those of a piece, or with the last one what is left. (With echo they are not streamed.) */
+static void put_part_logprobs(as_jw *w, const sv_task *task, const sv_part *p,
+                              const as_token_logprob *made, int n_made)
+{
+    sv_part rest = *p;
+    rest.reply.logprobs = made;
+    rest.reply.n_logprobs = n_made;
+    if (task->rq.route == AP_CHAT) {
+        put_chat_logprobs(w, task, made, n_made);
+    } else if (n_made > 0) {
+        put_classic(w, task, &rest, 0, p->sent_offset);
+    } else {
+        as_jw_key(w, "logprobs");
+        as_jw_null(w);
+    }
+}
+
+void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, const sv_piece *piece)
 {
     as_jw w;
     as_jw_init(&w, out);
@@ -437,15 +466,19 @@ void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, as
     if (task->rq.route == AP_CHAT) {
         as_jw_key(&w, "delta");
         as_jw_begin_object(&w);
-        if (has_role)
+        if (piece->has_role)
             as_jw_put_str(&w, "role", AS_STR("assistant"));
-        if (reasoning.n != 0)
-            as_jw_put_str(&w, "reasoning_content", reasoning);
-        if (text.n != 0 || has_role)
-            as_jw_put_str(&w, "content", text);
+        if (piece->reasoning.n != 0)
+            as_jw_put_str(&w, "reasoning_content", piece->reasoning);
+        if (piece->text.n != 0 || piece->has_role)
+            as_jw_put_str(&w, "content", piece->text);
         as_jw_end_object(&w);
     } else {
-        as_jw_put_str(&w, "text", text);
+        as_jw_put_str(&w, "text", piece->text);
+    }
+    if (task->rq.wants_logprobs && piece->n_made > 0) {
+        put_part_logprobs(&w, task, &task->parts[part], piece->made, piece->n_made);
+    } else {
         as_jw_key(&w, "logprobs");
         as_jw_null(&w);
     }
@@ -456,10 +489,11 @@ void sv_write_piece(as_buf *out, const sv_task *task, int part, as_str model, as
     as_jw_end_object(&w);
 }
 
-/* The log-probabilities of the whole reply come with its last piece: pieces are not tokens. */
+/* The log-probabilities that no piece had come with it: of the end token, of a text that was cut. */
 void sv_write_last(as_buf *out, const sv_task *task, int part, as_str model)
 {
     const sv_part *p = &task->parts[part];
+    const int n_left = p->reply.n_logprobs - p->n_sent_logprobs;
     as_jw w;
     as_jw_init(&w, out);
     begin_piece(&w, task, part, model);
@@ -467,16 +501,11 @@ void sv_write_last(as_buf *out, const sv_task *task, int part, as_str model)
         as_jw_key(&w, "delta");
         as_jw_begin_object(&w);
         as_jw_end_object(&w);
-        put_chat_logprobs(&w, task, &p->reply);
     } else {
         as_jw_put_str(&w, "text", AS_STR(""));
-        if (task->rq.wants_logprobs) {
-            put_classic(&w, task, p);
-        } else {
-            as_jw_key(&w, "logprobs");
-            as_jw_null(&w);
-        }
     }
+    put_part_logprobs(&w, task, p, n_left > 0 ? p->reply.logprobs + p->n_sent_logprobs : NULL,
+                      n_left > 0 ? n_left : 0);
     as_jw_put_str(&w, "finish_reason", as_str_of(finish_word(p->reply.finish)));
     as_jw_end_object(&w);
     as_jw_end_array(&w);

@@ -91,17 +91,6 @@ static void post_done(sv_worker *w, sv_task *task)
     post(w, e);
 }
 
-static void on_delta(void *user, const as_delta *delta)
-{
-    sv_part *p = user;
-    sv_task *task = p->task;
-    sv_event *e = new_event(SV_DELTA, task, delta->text, delta->reasoning);
-    if (e == NULL)
-        return; /* the whole text comes with the end */
-    e->part = p->index;
-    post(task->worker, e);
-}
-
 /* ---- results ----------------------------------------------------------------------------------- */
 
 static bool copy_str(as_str *s, as_arena *keep)
@@ -112,13 +101,13 @@ static bool copy_str(as_str *s, as_arena *keep)
     return s->p != NULL;
 }
 
-static bool copy_logprobs(as_response *r, as_arena *keep)
+static bool copy_logprobs(const as_token_logprob **list, int n, as_arena *keep)
 {
-    as_token_logprob *all = as_new(keep, as_token_logprob, r->n_logprobs);
+    as_token_logprob *all = as_new(keep, as_token_logprob, n);
     if (all == NULL)
         return false;
-    for (int i = 0; i < r->n_logprobs; i++) {
-        all[i] = r->logprobs[i];
+    for (int i = 0; i < n; i++) {
+        all[i] = (*list)[i];
         as_token *top = as_new(keep, as_token, all[i].n_top);
         if (top == NULL || !copy_str(&all[i].token.text, keep))
             return false;
@@ -129,8 +118,27 @@ static bool copy_logprobs(as_response *r, as_arena *keep)
         }
         all[i].top = top;
     }
-    r->logprobs = all;
+    *list = all;
     return true;
+}
+
+static void on_delta(void *user, const as_delta *delta)
+{
+    sv_part *p = user;
+    sv_task *task = p->task;
+    sv_event *e = new_event(SV_DELTA, task, delta->text, delta->reasoning);
+    if (e == NULL) { /* the whole text comes with the end */
+        p->has_lost_logprobs = true;
+        return;
+    }
+    e->part = p->index;
+    e->logprobs = delta->logprobs;
+    e->n_logprobs = p->has_lost_logprobs ? 0 : delta->n_logprobs;
+    if (!copy_logprobs(&e->logprobs, e->n_logprobs, &task->keep)) {
+        p->has_lost_logprobs = true;
+        e->n_logprobs = 0;
+    }
+    post(task->worker, e);
 }
 
 static void copy_response(as_response *out, const as_response *r, as_arena *keep)
@@ -140,7 +148,7 @@ static void copy_response(as_response *out, const as_response *r, as_arena *keep
     out->n_gaps = 0;
     out->finish_raw = out->model = out->fingerprint = out->endpoint = (as_str){0};
     if (copy_str(&out->text, keep) && copy_str(&out->reasoning, keep) &&
-        copy_str(&out->message, keep) && copy_logprobs(out, keep))
+        copy_str(&out->message, keep) && copy_logprobs(&out->logprobs, out->n_logprobs, keep))
         return;
     as_response_init(out);
     out->finish = AS_FINISH_ERROR;
@@ -361,6 +369,9 @@ static void answer_now(sv_worker *w, sv_task *task)
     as_code c;
     if (task->rq.route == AP_TOKENIZE)
         c = tell_tokens(w, task, &task->failure);
+    else if (task->rq.route == AP_DETOKENIZE)
+        c = w->driver->detokenize(w->be, task->rq.prompts[0].ids, task->rq.prompts[0].n_ids,
+                                  &task->rendered, &task->keep, &task->failure);
     else if (w->driver->render == NULL)
         c = as_fail(&task->failure, AS_UNSUPPORTED, "this backend does not tell its prompts");
     else

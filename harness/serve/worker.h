@@ -33,7 +33,10 @@ typedef struct sv_part {
     bool begins_with_bos;
     as_request ask_reply, ask_score;
     as_response reply, score;
+    bool has_lost_logprobs;          /* no memory for a piece's: the last piece has the rest */
     size_t n_sent, n_sent_reasoning; /* loop: bytes of the reply streamed */
+    int n_sent_logprobs;             /* loop */
+    int64_t sent_offset;             /* loop: bytes of their tokens */
 } sv_part;
 
 struct sv_task {
@@ -44,7 +47,7 @@ struct sv_task {
     sv_part *parts;
     int n_parts, n_left;
     sv_worker *worker;
-    as_str rendered; /* AP_TEMPLATE, and AP_TOKENIZE of messages */
+    as_str rendered; /* AP_TEMPLATE, AP_DETOKENIZE, and AP_TOKENIZE of messages */
     int fail_status; /* 0: fine */
     as_err failure;
     void *conn;        /* loop: NULL when the client left */
@@ -60,7 +63,9 @@ typedef struct sv_event {
     sv_event_kind kind;
     sv_task *task;
     int part;
-    as_str text, reasoning; /* behind the event, freed with it */
+    as_str text, reasoning;           /* behind the event, freed with it */
+    const as_token_logprob *logprobs; /* in the task's keep */
+    int n_logprobs;
 } sv_event;
 
 typedef struct sv_totals {

@@ -162,7 +162,7 @@ static as_code open_writer(db_store *db, as_err *err)
     AS_TRY(refuse_foreign(c, version, err)); /* before anything is changed */
     AS_TRY(db_exec(c,
                    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;"
-                   "PRAGMA cache_size=-32768; PRAGMA temp_store=MEMORY;"
+                   "PRAGMA cache_size=-8192; PRAGMA temp_store=MEMORY;"
                    "PRAGMA wal_autocheckpoint=4096; PRAGMA journal_size_limit=67108864",
                    err));
     return check_version(c, true, err);
@@ -204,8 +204,8 @@ static as_code open_reader(db_store *db, as_err *err)
         }
         AS_TRY(open_immutable(c, db->path, err));
     }
-    AS_TRY(db_exec(c, "PRAGMA cache_size=-16384; PRAGMA temp_store=MEMORY; PRAGMA query_only=ON",
-                   err));
+    AS_TRY(
+        db_exec(c, "PRAGMA cache_size=-2048; PRAGMA temp_store=MEMORY; PRAGMA query_only=ON", err));
     return check_version(c, false, err);
 }
 

@@ -9,7 +9,7 @@
  * one behind the other and the highest wins. ?2 is the version wanted, 0 for any. */
 static const char select_results[] =
     "SELECT a.position, a.repeat, i.item, i.grp, a.n_choices, a.finish, a.error, a.prompt_tokens,"
-    " a.completion_tokens, a.reasoning_tokens, a.total_ns, s.verdict, s.value, s.prediction,"
+    " a.completion_tokens, a.total_ns, s.verdict, s.value, s.prediction,"
     " s.target, s.rule, s.note, s.scorer_version"
     " FROM attempt a JOIN item i ON i.task_id = a.task_id AND i.position = a.position"
     " LEFT JOIN score s ON s.task_id = a.task_id AND s.position = a.position"
@@ -47,31 +47,38 @@ static as_code read_outcome(db_store *db, const db_args *a, int finish_column, a
     return AS_OK;
 }
 
-static as_code read_score(db_store *db, const db_args *a, as_score *out, as_arena *keep,
-                          as_err *err)
+/* Rows one behind the other have much in common (item, group, target, a verdict's reason): what the
+ * row before says too is kept once. */
+static as_code keep_shared(const db_args *a, int column, as_str before, as_str *out, as_arena *keep,
+                           as_err *err)
 {
-    const as_str verdict = db_col_str(a, 11);
+    const as_str text = db_col_str(a, column);
+    if (!as_str_is_set(text) || !as_str_is_set(before) || !as_str_eq(before, text))
+        return db_col_keep(a, column, out, keep, err);
+    *out = before;
+    return AS_OK;
+}
+
+static as_code read_score(db_store *db, const db_args *a, const as_score *before, as_score *out,
+                          as_arena *keep, as_err *err)
+{
+    const as_str verdict = db_col_str(a, 10);
     *out = (as_score){.verdict = AS_UNGRADED, .note = AS_STR("not scored by this version")};
     if (!as_str_is_set(verdict))
         return AS_OK;
     if (!as_verdict_parse(&out->verdict, verdict))
         return unknown_name(db, "verdict", verdict, err);
-    out->value = db_col_f64(a, 12);
-    AS_TRY(db_col_keep(a, 13, &out->prediction, keep, err));
-    AS_TRY(db_col_keep(a, 14, &out->target, keep, err));
-    out->rule = (int)db_col_i64(a, 15, 0);
-    return db_col_keep(a, 16, &out->note, keep, err);
+    out->value = db_col_f64(a, 11);
+    AS_TRY(keep_shared(a, 12, before->prediction, &out->prediction, keep, err));
+    AS_TRY(keep_shared(a, 13, before->target, &out->target, keep, err));
+    out->rule = (int)db_col_i64(a, 14, 0);
+    return keep_shared(a, 15, before->note, &out->note, keep, err);
 }
 
-/* Items of one group stand together more often than not: the name is kept once for them. */
-static as_code keep_group(const db_args *a, const as_result *before, as_str *out, as_arena *keep,
-                          as_err *err)
+static int32_t token_count(const db_args *a, int column)
 {
-    if (before != NULL && as_str_eq(before->group, db_col_str(a, 3))) {
-        *out = before->group;
-        return AS_OK;
-    }
-    return db_col_keep(a, 3, out, keep, err);
+    const int64_t n = db_col_i64(a, column, -1);
+    return n < INT32_MAX ? (int32_t)n : INT32_MAX;
 }
 
 static as_code read_result(db_store *db, const db_args *a, const as_result *before, as_result *out,
@@ -79,15 +86,14 @@ static as_code read_result(db_store *db, const db_args *a, const as_result *befo
 {
     as_result r = {.repeat = (int)db_col_i64(a, 1, 0),
                    .n_choices = (int)db_col_i64(a, 4, 0),
-                   .prompt_tokens = db_col_i64(a, 7, -1),
-                   .completion_tokens = db_col_i64(a, 8, -1),
-                   .reasoning_tokens = db_col_i64(a, 9, -1)};
-    const int64_t total_ns = db_col_i64(a, 10, -1);
+                   .prompt_tokens = token_count(a, 7),
+                   .completion_tokens = token_count(a, 8)};
+    const int64_t total_ns = db_col_i64(a, 9, -1);
     r.seconds = total_ns < 0 ? -1 : (double)total_ns / 1e9;
-    AS_TRY(db_col_keep(a, 2, &r.item, keep, err));
-    AS_TRY(keep_group(a, before, &r.group, keep, err));
+    AS_TRY(keep_shared(a, 2, before->item, &r.item, keep, err));
+    AS_TRY(keep_shared(a, 3, before->group, &r.group, keep, err));
     AS_TRY(read_outcome(db, a, 5, &r.finish, &r.error, err));
-    AS_TRY(read_score(db, a, &r.score, keep, err));
+    AS_TRY(read_score(db, a, &before->score, &r.score, keep, err));
     *out = r;
     return AS_OK;
 }
@@ -112,19 +118,20 @@ as_code db_results(db_store *db, int64_t task_id, int scorer_version, as_result 
     db_i64(&a, task_id);
     db_i64(&a, scorer_version);
     result_cursor last = {-1, -1, -1};
+    const as_result none = {0};
     size_t count = 0;
     bool has_row = false;
     as_code c;
     while ((c = db_step(&a, &has_row, err)) == AS_OK && has_row) {
         const result_cursor at = {db_col_i64(&a, 0, 0), db_col_i64(&a, 1, 0),
-                                  db_col_i64(&a, 17, -1)};
+                                  db_col_i64(&a, 16, -1)};
         const bool is_same = at.position == last.position && at.repeat == last.repeat;
         if (is_same && at.version < last.version)
             continue;
         if (!is_same && count == cap)
             break; /* written by another process since we counted */
         as_result *to = is_same ? &rows[count - 1] : &rows[count];
-        c = read_result(db, &a, count > 0 ? &rows[count - 1] : NULL, to, keep, err);
+        c = read_result(db, &a, count > 0 ? &rows[count - 1] : &none, to, keep, err);
         if (c != AS_OK)
             break;
         count += is_same ? 0 : 1;

@@ -55,8 +55,13 @@ typedef enum as_ask { AS_ASK_GENERATE, AS_ASK_SCORE } as_ask;
 
 /* A piece of a reply while it comes. Called from the backend's poll, before done; the texts are
  * valid in the call only. A request that fails after pieces came is tried again from its start. */
+typedef struct as_token_logprob as_token_logprob; /* response.h */
 typedef struct as_delta {
     as_str text, reasoning; /* either may be empty */
+    /* Of the tokens made since the last piece, with top_logprobs; a backend may keep them all, or
+     * the last ones, for the response. */
+    const as_token_logprob *logprobs;
+    int n_logprobs;
 } as_delta;
 typedef void (*as_on_delta)(void *user, const as_delta *delta);
 

@@ -13,6 +13,7 @@
 
 #include "base/arena.h"
 #include "base/str.h"
+#include "types/request.h"
 #include "types/sample.h"
 
 typedef enum as_finish {
@@ -48,13 +49,13 @@ typedef struct as_token {
     double logprob; /* natural; -INFINITY: given as zero probability; NAN: not told */
 } as_token;
 
-typedef struct as_token_logprob {
+struct as_token_logprob {
     as_token token;
     const as_token *top; /* [n_top] the likeliest tokens at this place, best first */
     int n_top;
     bool is_greedy; /* the likeliest of all was this one */
     bool is_bound;  /* logprob is an upper bound: the token was not among those told */
-} as_token_logprob;
+};
 
 /* What a request asked for and the backend left out. */
 enum {

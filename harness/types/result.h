@@ -13,7 +13,7 @@
 #include "types/score.h"
 
 /* One attempt that counts (the last try of an item and repeat). Rows come in plan order: item by
- * item, the repeats of an item together. */
+ * item, the repeats of an item together. All of a task are held at once: 128 bytes each. */
 typedef struct as_result {
     as_str item, group;
     int repeat;
@@ -21,8 +21,8 @@ typedef struct as_result {
     as_score score;
     as_finish finish;
     as_error_kind error;
-    int64_t prompt_tokens, completion_tokens, reasoning_tokens; /* -1 unknown */
-    double seconds;                                             /* -1 unknown */
+    int32_t prompt_tokens, completion_tokens; /* -1 unknown */
+    double seconds;                           /* -1 unknown */
 } as_result;
 
 typedef struct as_metric {

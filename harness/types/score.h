@@ -24,11 +24,11 @@ typedef enum as_verdict {
 
 typedef struct as_score {
     as_verdict verdict;
-    double value;      /* 0 … 1, what the mean is taken of */
+    int rule;     /* which step of the extraction fired; 0 none. Meaning: the scorer's header */
+    double value; /* 0 … 1, what the mean is taken of */
     as_str prediction; /* what was read from the answer; p NULL: nothing */
     as_str target;     /* what it was compared with */
-    int rule;    /* which step of the extraction fired; 0 none. Meaning: the scorer's header */
-    as_str note; /* a reason or evidence for a person, may be empty */
+    as_str note;       /* a reason or evidence for a person, may be empty */
 } as_score;
 
 const char *as_verdict_name(as_verdict v); /* "right", "wrong", … */

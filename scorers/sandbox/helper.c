@@ -190,7 +190,7 @@ as_code sb_helper_test(sb_helper *h, const bx_limits *limits, as_str input, as_s
     bx_put_bytes(&o, input.p, input.n);
     bx_put_bytes(&o, program.p, program.n);
     AS_TRY(send_frame(h, &o, err));
-    AS_TRY(receive(h, BX_RESULT, (int64_t)limits->wall_ms + OVERRUN_MS, err));
+    AS_TRY(receive(h, BX_RESULT, BX_PATIENCE * (int64_t)limits->wall_ms + OVERRUN_MS, err));
     const uint8_t *out = NULL, *errs = NULL;
     if (!bx_get_result(record, &out, &output->n, &errs, &errors->n, payload(h), h->in.n))
         return as_fail(err, AS_INTEGRITY, "sandbox: the helper answers with nonsense");

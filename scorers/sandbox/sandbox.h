@@ -9,6 +9,8 @@
  * Result     a verdict for the program and one for each test that ran. SB_SANDBOX_FAILURE is ours:
  *            it was tried again on a fresh helper, and must never count against the model.
  * Expected   outputs never enter a box: the library compares what came out through a pipe.
+ * Time       CPU time decides. The wall limit ends what sleeps; it grows, up to tenfold, by the time
+ *            that the program was ready to run and had no processor.
  * Units      cpu_us, wall_us in µs; peak_bytes in bytes; limits carry theirs in their names.
  * Errors     a program that fails is a result. AS_UNSUPPORTED: no sandbox can be had here; the text
  *            names the cause and the remedy (`assay exec` and runs exit 5). AS_RANGE: a job outside

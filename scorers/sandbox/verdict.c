@@ -152,7 +152,7 @@ sb_verdict sb_decide(const bx_record *r, const sb_limits *limits, const char **d
         return acted(BX_ACT_MEMORY, detail);
     if (r->cpu_us > (uint64_t)limits->cpu_ms * 1000 || signal_number == SIGXCPU)
         return acted(BX_ACT_CPU, detail);
-    if (r->wall_us > (uint64_t)limits->wall_ms * 1000)
+    if (r->wall_us > bx_wall_allowed_us((uint64_t)limits->wall_ms, r->waited_us))
         return acted(BX_ACT_WALL, detail);
     if (!ended_badly)
         return SB_ACCEPTED;

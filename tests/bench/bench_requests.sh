@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What a whole run costs for each request of a server: plan, HTTP, scoring, a row in SQLite.
 #
-#   bench_requests.sh [N]      about N requests of 1 KB (default 20,000), not streamed, three times
+#   bench_requests.sh [N]      about N requests of 1 KB (default 20,000), not streamed, three times; then
+#                              3 N and 6 N once, for the memory that grows with them
 #
 # `assay mock` answers at once on one core, `assay run` has the other to itself (taskset). Beside it, in
 # the same run, lm-eval's client asks the same mock for 3,000 prompts of 1 KB, where AS_LMEVAL names its
@@ -19,15 +20,26 @@ server=$!
 for _ in $(seq 100); do [ -s "$work/url" ] && break; sleep 0.1; done
 url=$(head -1 "$work/url")
 
-for round in 1 2 3; do
-  TIMEFORMAT='%R %U %S'
+TIMEFORMAT='%R %U %S'
+ask() { # N NAME: about N requests; $t is what they took, $rows how many, $peak the most memory
   t=$({ time taskset -c 0 "$assay" run -q -m openai:m --base-url "$url" -M stream=off -t smoke_choice -f 3 \
-        -k $((n / 24 + 1)) -j 64 --preflight off --db "$work/$round.db" --format json >"$work/out"; } 2>&1 | tail -1)
-  rows=$(sqlite3 "$work/$round.db" 'SELECT count(*) FROM attempt')
-  awk -v r="$rows" -v t="$t" 'BEGIN { split(t, a, " ");
-    printf "assay    %6d requests with a row each: %6.0f requests/s, %5.1f us of CPU each (whole process)\n", r, r / a[1], (a[2] + a[3]) / r * 1e6 }'
-  grep -o '"peak_bytes":[0-9]*' "$work/out"
+        -k $(($1 / 24 + 1)) -j 64 --preflight off --db "$work/$2.db" --format json >"$work/out"; } 2>&1 | tail -1)
+  rows=$(sqlite3 "$work/$2.db" 'SELECT count(*) FROM attempt')
+  peak=$(grep -o '"peak_bytes":[0-9]*' "$work/out" | cut -d: -f2)
+  rm -f "$work/$2.db"*
+}
+for round in 1 2 3; do
+  ask "$n" $round
+  awk -v r="$rows" -v t="$t" -v p="$peak" 'BEGIN { split(t, a, " ");
+    printf "assay    %6d requests with a row each: %6.0f requests/s, %5.1f us of CPU each (whole process), peak %.1f MB\n",
+      r, r / a[1], (a[2] + a[3]) / r * 1e6, p / 1e6 }'
 done
+# The store's caches are full by then (10 MB): what is left is what a request costs as such.
+ask $((3 * n)) some
+few=$rows:$peak
+ask $((6 * n)) more
+awk -v a="$few" -v r="$rows" -v p="$peak" 'BEGIN { split(a, f, ":");
+  printf "assay    memory: %.1f MB at %d requests, %.1f MB at %d: %.0f bytes a request\n", f[2] / 1e6, f[1], p / 1e6, r, (p - f[2]) / (r - f[1]) }'
 [ -n "${AS_LMEVAL:-}" ] || { echo "lm-eval  skipped: AS_LMEVAL does not name its program"; exit 0; }
 
 python3 - "$work" <<'P'

@@ -31,7 +31,7 @@ static void body_as_json(as_str body)
         const as_code c = ap_parse(&rq, (ap_route)route, tree, &limits, &keep, &problem, &err);
         if (c != AS_OK && (problem.status < 400 || err.text[0] == '\0'))
             abort();
-        if (c == AS_OK && route != AP_TOKENIZE && route != AP_TEMPLATE &&
+        if (c == AS_OK && route != AP_TOKENIZE && route != AP_DETOKENIZE && route != AP_TEMPLATE &&
             (rq.common.max_tokens < 1 || rq.common.max_tokens > 100))
             abort();
         as_arena_release(&keep);

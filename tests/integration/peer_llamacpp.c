@@ -1,5 +1,5 @@
 /*
- * peer_llamacpp.c — the driver llamacpp: against a real server (group 13 of the conformance list).
+ * peer_llamacpp.c — the driver llamacpp: against a real server (group 13 of test_conformance.c).
  * Run by real_llamacpp.sh, with
  *   AS_PEER_URL     where the server is
  *   AS_PEER_IDS     a JSON array of token ids, and

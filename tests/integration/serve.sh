@@ -74,6 +74,7 @@ for name in model moe-attention none; do
 done
 cmp -s "$work/reply.model" "$work/reply.moe-attention" && fail "the adapter changes nothing"
 grep -q 'no adapter named none' "$work/reply.none" || fail "an unknown adapter: $(cat "$work/reply.none")"
+timeout 60 python3 "$here/serve_logprobs.py" "$url" || fail "log-probabilities in a stream"
 stop_server TERM
 
 # ---- the engine -------------------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ from http_raw import *
 url, key, pid = sys.argv[1:4]
 AUTH = f"Authorization: Bearer {key}\r\n"
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
+IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw=="}}
+SOUND = {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}}
 HI = [{"role": "user", "content": "hi"}]
 
 
@@ -59,6 +61,9 @@ def forms():
     check(c["prompt_logprobs"][2]["99"]["logprob"] == toy(97, 99) and "98" in c["prompt_logprobs"][2], "tops")
     check(post("/tokenize", {"prompt": "ab"})[1]["tokens"] == [256, 97, 98], "tokenize")
     check(post("/tokenize", {"content": "ab"})[1]["tokens"] == [97, 98], "tokenize as llama.cpp")
+    for tokens, want in (([97, 98], "ab"), (post("/tokenize", {"content": "a\u00e4"})[1]["tokens"], "a\u00e4")):
+        r = post("/detokenize", {"tokens": tokens})[1]
+        check(r["prompt"] == r["content"] == want, f"detokenize: {r}")
     check(post("/apply-template", {"messages": HI})[1]["prompt"] == "<user>hi\n<assistant>", "template")
     check(json.loads(call(url, "/v1/models", None, AUTH)[2])["data"][0]["id"] == "toy", "models")
 
@@ -87,12 +92,17 @@ def streams():
 def refusals():
     rows = [(TEXT, {"prompt": "a", "n": 2}, 400, "n"), (TEXT, {}, 400, "prompt"), (TEXT, [], 400, None),
             (TEXT, b"{", 400, None), (TEXT, b"", 400, None), (CHAT, {"messages": []}, 400, "messages"),
-            (TEXT, {"prompt": "a", "model": 1}, 400, "model"), ("/nowhere", {}, 404, None),
+            (TEXT, {"prompt": "a", "model": 1}, 400, "model"),
+            ("/detokenize", {"tokens": [1, "a"]}, 400, "tokens"), ("/detokenize", {}, 400, "tokens"),
+            (CHAT, {"messages": [{"role": "user", "content": [IMAGE]}]}, 400, "messages"),
+            (CHAT, {"messages": [{"role": "user", "content": [{"type": "text", "text": "?"}, SOUND]}]}, 400, "messages"), ("/nowhere", {}, 404, None),
             ("/v1/models", {}, 405, None), (TEXT, b"\xff\xfe", 400, None)]
     for path, body, want, param in rows:
         status, r, _ = post(path, body)
         check(status == want and r["error"]["param"] == param and r["error"]["message"],
               f"{path} {body}: {status} {r}")
+    _, r, _ = post(CHAT, {"messages": [{"role": "user", "content": [IMAGE]}]})
+    check("no images" in r["error"]["message"], f"an image: {r}")
     check(call(url, TEXT, None, AUTH)[0] == 405, "GET of a POST route")
     for bad in ("", "Authorization: Bearer wrong\r\n", f"Authorization: Bearer {key}x\r\n",
                 f"Authorization: Basic {key}\r\n"):

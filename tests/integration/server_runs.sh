@@ -68,6 +68,26 @@ on_server -q -t smoke_choice --preflight off --db "$work/locked.db" >"$work/out"
 [ $? -eq 2 ] && grep -q 'no such key' "$work/err" || fail "401: $(cat "$work/err")"
 stop_servers
 
+# Two endpoints of two models are refused; two templates of one model are told with the run.
+serve a '{"server":"llamacpp","model":"a","default":{"reply":{'"$answer"'}}}'
+first=$url
+serve b '{"server":"llamacpp","model":"b","default":{"reply":{'"$answer"'}}}'
+two() { assay run -q -m "$1" --base-url "$first" --base-url "$url" -t smoke_choice "${@:2}" --db "$work/agree.db" >"$work/out" 2>"$work/err"; }
+two llamacpp:
+[ $? -eq 2 ] && grep -q 'serve different models' "$work/err" || fail "two models: $(cat "$work/err")"
+two openai:a
+[ $? -eq 2 ] && grep -q 'serve different models\|no such route' "$work/err" || fail "two models, one named: $(cat "$work/err")"
+serve c '{"server":"llamacpp","model":"a","n_ctx":32768,"rules":[{"path":"/props","raw":{"json":{"total_slots":1,"chat_template":"{{ x }}",
+  "default_generation_settings":{"n_ctx":16384}}}}],"default":{"reply":{'"$answer"'}}}'
+first=$url
+serve d '{"server":"llamacpp","model":"a","n_ctx":32768,"default":{"reply":{'"$answer"'}}}'
+two llamacpp:a || fail "two templates: $(cat "$work/err")"
+grep -q 'different chat templates' "$work/err" || fail "two templates: $(cat "$work/err")"
+assay show last --db "$work/agree.db" >"$work/out" && grep -q 'different chat templates' "$work/out" || fail "two templates: not stored"
+rm -f "$work/agree.db"
+two llamacpp:a -M probe=off && ! grep -q 'different chat' "$work/err" || fail "probe=off compares: $(cat "$work/err")"
+stop_servers
+
 # Two endpoints, one dies in the middle: all items answered, each once, and it is told once.
 slow='{"n_ctx":32768,"default":{"reply":{'"$answer"'},"times":{"first_ms":60}}}'
 serve one "$slow"

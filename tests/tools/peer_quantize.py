@@ -9,10 +9,10 @@ bins/linux-x64; llama.cpp v0.5.0). Needs the PyPI package gguf. SOURCE should be
 another one is first taken to F32 by assay, and both sides start from that file. No importance matrix
 on either side.
 
-Of each recipe: tensors of equal type, tensors of equal bytes; where bytes differ also the perplexity of
-both files on each text, by assay at float32 (--precision f32). Exit code 1 if a type differs, or if the
-perplexity of ours is more than 0.2 % above theirs on a text, or with --bytes if any byte of a tensor
-differs; 77 without the library.
+Of each recipe: tensors of equal type, tensors of equal bytes, and whether assay at float32 (--precision
+f32) makes the same logits of both files; where bytes differ instead the perplexity of both on each text.
+Exit code 1 if a type differs, or the logits of equal tensors, or if the perplexity of ours is more than
+0.2 % above theirs on a text, or with --bytes if any byte of a tensor differs; 77 without the library.
 """
 import argparse
 import ctypes
@@ -76,6 +76,17 @@ def perplexity(assay, path, text):
     return json.loads(done.stdout)
 
 
+def logits(assay, path):
+    with tempfile.TemporaryDirectory() as folder:
+        with open(f"{folder}/ids.json", "w") as f:
+            f.write("[2, 10, 20, 30, 40, 50, 60, 270, 288, 281, 17]")
+        subprocess.run([assay, "model", "logits", path, "--ids", f"{folder}/ids.json", "--out",
+                        f"{folder}/out.f32", "--precision", "f32"], check=True,
+                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        with open(f"{folder}/out.f32", "rb") as f:
+            return f.read()
+
+
 def compare(assay, ours, theirs, texts, recipe, must_be_equal):
     a, b = tensors_of(ours), tensors_of(theirs)
     if set(a) != set(b):
@@ -87,6 +98,8 @@ def compare(assay, ours, theirs, texts, recipe, must_be_equal):
     good = not types and not (must_be_equal and differ)
     for n, mine, other in types[:4]:
         line += f"\n        {n}: {mine}, theirs {other}"
+    if not differ and logits(assay, ours) != logits(assay, theirs):
+        good, line = False, line + ", other logits"
     if differ:
         kinds = sorted({a[n][0] for n in differ})
         line += f" ({', '.join(kinds)})"

@@ -48,3 +48,9 @@ as_test(test_client_score ${CMAKE_CURRENT_LIST_DIR}/test_client_score.c DEPS htt
   LABELS "unit;net;threads")
 as_test(test_gemini ${CMAKE_CURRENT_LIST_DIR}/test_gemini.c DEPS http_peer as_backend as_types as_base m
   LABELS "unit;net;threads" TIMEOUT 120)
+# All groups of the conformance list, against the mock as a process of its own.
+if(TARGET assay)
+  as_test(test_conformance ${CMAKE_CURRENT_LIST_DIR}/test_conformance.c ${CMAKE_CURRENT_LIST_DIR}/mock_process.c
+    DEPS http_peer as_backend as_types as_base m LABELS "unit;net;threads" TIMEOUT 180)
+  add_dependencies(test_conformance assay)
+endif()

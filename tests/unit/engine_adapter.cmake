@@ -8,3 +8,5 @@ as_test(test_adapter_files ${CMAKE_CURRENT_LIST_DIR}/test_adapter_files.c ${ADAP
 as_test(test_adapter_embedding ${CMAKE_CURRENT_LIST_DIR}/test_adapter_embedding.c
   ${CMAKE_CURRENT_LIST_DIR}/hf_support.c ${CMAKE_CURRENT_LIST_DIR}/engine_support.c
   DEPS as_engine as_base m LABELS engine)
+as_test(test_adapter_state ${CMAKE_CURRENT_LIST_DIR}/test_adapter_state.c ${ADAPTER_SUPPORT}
+  DEPS as_engine as_base m LABELS engine TIMEOUT 120)

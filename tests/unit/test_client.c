@@ -1,5 +1,5 @@
 /* test_client.c — the common driver against a scripted peer. Group N: the group of that number in
- * the conformance list (harness/backend/http/README.md). */
+ * the list of test_conformance.c. */
 #define _GNU_SOURCE
 #include <malloc.h>
 #include <math.h>

@@ -1,5 +1,6 @@
 /* test_gemini.c — the Google AI Studio driver against a scripted peer that speaks the recorded forms of
- * its API; Google's is not called here. Group N: the group of that number in the conformance list. */
+ * its API; Google's is not called here. Group N: the group of that number in the list
+ * of test_conformance.c. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,6 +6,7 @@
 #include "base/jsonl.h"
 #include "base/jspan.h"
 #include "scorers/code/judge.h"
+#include "unit/busy.h"
 #include "unit/cm.h"
 
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
@@ -205,6 +206,40 @@ static const struct {
      {{AS_STR_INIT("\"1\""), AS_STR_INIT("\"1\"")}, {AS_STR_INIT("\"2\""), AS_STR_INIT("\"1\"")}},
      true,
      "1 -4"},
+    {"the module is as if the preamble had just run in it",
+     "'''no docstring'''\nimport sys\ndef f(a):\n"
+     "    stars = 'string re datetime collections heapq bisect copy math random statistics "
+     "itertools "
+     "functools operator io sys json builtins typing'.split()\n"
+     "    text = ''.join('from %s import *\\n' % s for s in stars)\n"
+     "    text += ''.join('import %s\\n' % s for s in stars[:16])\n"
+     "    names = {}\n    exec(text, names)\n    mine = globals()\n"
+     "    wrong = [k for k in names if k[:2] != '__' and mine.get(k, f) is not names[k]]\n"
+     "    return [wrong, sys.getrecursionlimit(), mine['__doc__'], f.__code__.co_firstlineno, "
+     "mine['quit'], len(names) > 300]\n",
+     "f",
+     {{AS_STR_INIT("\"1\""), AS_STR_INIT("\"[[], 50000, \\\"\\\", 40, null, true]\"")}},
+     false,
+     "1"},
+    {"the preamble stands before a future import, which is an error",
+     "from __future__ import annotations\ndef f(a): return a\n",
+     "f",
+     {{AS_STR_INIT("\"1\""), AS_STR_INIT("\"1\"")}},
+     false,
+     "-4"},
+    {"nothing of the rehearsal is left",
+     "import gc, sys\nprint([k for k in ('total', 'x', 'b') if k in globals()], "
+     "sys.stdin.read())\n",
+     "",
+     {{AS_STR_INIT("\"in\""), AS_STR_INIT("\"[] in\"")}},
+     false,
+     "1"},
+    {"a last guard in other letters is a guard",
+     "if _\uff3fname__ == '__main__':\n    print(5)\n",
+     "",
+     {{AS_STR_INIT("\"\""), AS_STR_INIT("\"5\"")}},
+     false,
+     "1"},
     {"a function as a script",
      "class Solution:\n    def f(self, a: List[int]): return a[0]\n",
      "f",
@@ -240,11 +275,45 @@ static void judges_others(void **state)
     as_arena_release(&arena);
 }
 
+/* Upstream's alarm counts wall time; on a busy machine a program that computes has its seconds. */
+static void alarms_wait_for_a_processor(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *code;
+        int want;
+    } rows[] = {
+        {"import time\nt = time.process_time()\nwhile time.process_time() < t + 0.6: "
+         "pass\nprint(7)\n",
+         1},
+        {"import time\ntime.sleep(30)\nprint(7)\n", -3},
+        {"while True: pass\n", -3},
+    };
+    const sc_lcb_test test = {AS_STR_INIT("\"1\""), AS_STR_INIT("\"7\"")};
+    int codes[COUNT(rows)] = {0};
+    as_arena arena;
+    as_arena_init(&arena, 0);
+    busy_begin();
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        const sc_lcb_job job = {
+            .code = as_str_of(rows[i].code), .timeout_s = 1, .tests = &test, .n = 1};
+        sc_lcb_result r;
+        if (sc_lcb_judge(pool, &job, &r, &arena, NULL) == AS_OK && r.is_graded && r.n_codes == 1)
+            codes[i] = r.codes[0];
+    }
+    busy_end();
+    for (size_t i = 0; i < COUNT(rows); i++)
+        if (codes[i] != rows[i].want)
+            fail_msg("%s: code %d, want %d", rows[i].code, codes[i], rows[i].want);
+    as_arena_release(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_recorded),
         cmocka_unit_test(judges_others),
+        cmocka_unit_test(alarms_wait_for_a_processor),
     };
     return cmocka_run_group_tests(tests, open_pool, close_pool);
 }

@@ -1,5 +1,6 @@
 /* test_lmstudio.c — the LM Studio driver against a scripted peer that speaks the recorded forms of its
- * routes; no LM Studio runs here. Group N: the group of that number in the conformance list. */
+ * routes; no LM Studio runs here. Group N: the group of that number in the list
+ * of test_conformance.c. */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>

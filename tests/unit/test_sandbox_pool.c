@@ -8,6 +8,7 @@
 
 #include "base/io.h"
 #include "scorers/sandbox/sandbox.h"
+#include "unit/busy.h"
 #include "unit/cm.h"
 
 static sb_pool *pool;
@@ -153,6 +154,61 @@ static void python_has_its_modes(void **state)
     as_arena_release(&keep);
 }
 
+/* What the end of an interpreter writes out is written, though the process ends sooner. */
+static void files_are_flushed_at_the_end(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    static const char *const codes[] = {
+        "out = open(1, 'w')\nout.write('7\\n')\n",
+        "print = open(1, 'w').write\nprint('7\\n')\n",
+        "import io, sys\nprint(7)\nsys.stdout = io.StringIO()\nprint(8)\n",
+        "import os, sys\nsys.stdout = os.fdopen(1, 'w')\nprint(7)\n",
+        "import os\nclass A:\n    def __del__(self): os.write(1, b'7\\n')\na = A()\n",
+        "import threading, time\ndef f(): time.sleep(0.1); print(7)\n"
+        "threading.Thread(target=f).start()\n",
+        "import atexit\natexit.register(print, 7)\n",
+        "del __import__('sys').stdout\nout = open(1, 'w')\nout.write('7\\n')\n",
+    };
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    for (size_t i = 0; i < 2 * sizeof codes / sizeof codes[0]; i++) {
+        const sb_job job = {.code = as_str_of(codes[i / 2]),
+                            .preamble = AS_STR("from math import *\n"),
+                            .want_fresh = i % 2 != 0,
+                            .tests = &test,
+                            .n_tests = 1};
+        const sb_result r = judge(&job, &keep);
+        if (r.verdict != SB_ACCEPTED)
+            fail_msg("%s: %s (%.*s)", codes[i / 2], sb_verdict_name(r.verdict), AS_ARG(r.detail));
+    }
+    as_arena_release(&keep);
+}
+
+/* One interpreter, many forks: each has its own random numbers, and processes that look untouched. */
+static void forks_look_fresh(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    const sb_test tests[2] = {{AS_STR(""), AS_STR("")}, {AS_STR(""), AS_STR("")}};
+    const sb_job job = {.code = AS_STR("import random, os, gc, threading\n"
+                                       "assert os.getppid() == 1 and os.getpid() == 2\n"
+                                       "assert not [k for k in os.environ if k[:3] == 'LD_']\n"
+                                       "assert gc.isenabled() and threading.active_count() == 1\n"
+                                       "print(random.getrandbits(64))\n"),
+                        .tests = tests,
+                        .n_tests = 2,
+                        .want_all_tests = true,
+                        .want_output = true};
+    const sb_result r = judge(&job, &keep);
+    assert_int_equal(r.tests[0].exit_code, 0);
+    assert_int_equal(r.tests[1].exit_code, 0);
+    assert_true(r.tests[0].output.n > 1);
+    assert_false(as_str_eq(r.tests[0].output, r.tests[1].output));
+    as_arena_release(&keep);
+}
+
 enum { THREADS = 6, EACH = 5 };
 
 static void *submit_some(void *user)
@@ -244,6 +300,45 @@ static void near_misses_run_again(void **state)
     as_arena_release(&keep);
 }
 
+/* Half of its CPU limit, in the only slot of a pool, beside loops on every processor: more wall time
+ * than the limit, most of it spent in the queue. What sleeps as long is ended all the same. */
+static void a_busy_machine_is_not_the_programs_fault(void **state)
+{
+    (void)state;
+    as_arena keep;
+    as_arena_init(&keep, 0);
+    sb_pool *one = NULL;
+    as_err err = {0};
+    assert_int_equal(
+        sb_pool_open(&one, &(sb_pool_options){.n_slots = 1, .helper = SB_HELPER}, &err), AS_OK);
+    const sb_test test = {AS_STR(""), AS_STR("7\n")};
+    sb_job job = {.code =
+                      AS_STR("import time\nwhile time.process_time() < 0.5:\n    pass\nprint(7)\n"),
+                  .tests = &test,
+                  .n_tests = 1,
+                  .limits = {.cpu_ms = 1000, .wall_ms = 800}};
+    sb_result r[3];
+    busy_begin();
+    const as_code works = sb_judge(one, &job, &r[0], &keep, &err);
+    job.code =
+        AS_STR("import threading, time\ndef f():\n    while time.process_time() < 0.5: pass\n"
+               "    print(7)\nt = threading.Thread(target=f)\nt.start()\nt.join()\n");
+    const as_code joins = sb_judge(one, &job, &r[1], &keep, &err);
+    job.code = AS_STR("import time\ntime.sleep(20)\nprint(7)\n");
+    const as_code sleeps = sb_judge(one, &job, &r[2], &keep, &err);
+    busy_end();
+    sb_pool_close(one);
+    assert_int_equal(works, AS_OK);
+    want(&r[0], SB_ACCEPTED);
+    assert_true(r[0].tests[0].wall_us > 800000);
+    assert_int_equal(joins, AS_OK);
+    want(&r[1], SB_ACCEPTED);
+    assert_int_equal(sleeps, AS_OK);
+    want(&r[2], SB_TIME_LIMIT);
+    assert_true(as_str_eq_z(r[2].detail, "wall") && r[2].tests[0].wall_us < 10 * 1000000);
+    as_arena_release(&keep);
+}
+
 /* Helpers die in the middle of a test: that is ours, so the test runs again and is judged. */
 static void dead_helpers_are_replaced(void **state)
 {
@@ -317,10 +412,13 @@ int main(void)
         cmocka_unit_test(stops_at_the_first_failure),
         cmocka_unit_test(rules_decide),
         cmocka_unit_test(python_has_its_modes),
+        cmocka_unit_test(files_are_flushed_at_the_end),
+        cmocka_unit_test(forks_look_fresh),
         cmocka_unit_test(many_threads_share_it),
         cmocka_unit_test(cpp_is_compiled_once),
         cmocka_unit_test(jobs_that_cannot_be_are_refused),
         cmocka_unit_test(near_misses_run_again),
+        cmocka_unit_test(a_busy_machine_is_not_the_programs_fault),
         cmocka_unit_test(dead_helpers_are_replaced),
         cmocka_unit_test(cancelling_ends_what_runs),
     };

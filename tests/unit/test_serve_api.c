@@ -110,7 +110,9 @@ static const struct {
      "\"messages\": a \"content\" is neither a text nor a list of parts"},
     {AP_CHAT, false,
      "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"image_url\",\"image_url\":{}}]}]}",
-     400, "messages", "\"messages\": a part of a \"content\" is no text; this server takes text"},
+     400, "messages",
+     "\"messages\": a part of a \"content\" is no text; this server takes text alone, no images "
+     "and no audio"},
     {AP_CHAT, false, "{" M ",\"tools\":[{}]}", 400, "tools",
      "\"tools\": tools are not offered; leave it out"},
     {AP_CHAT, false, "{" M ",\"response_format\":{\"type\":\"json_object\"}}", 400,

@@ -1,6 +1,5 @@
 /* test_wire.c — the readers of what servers send: events, JSON lines, errors, waits, metrics, marks;
- * and the limiter. Group N: the group of the same number of the conformance list, see
- * harness/backend/http/README.md. */
+ * and the limiter. Group N: the group of the same number of the list in test_conformance.c. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

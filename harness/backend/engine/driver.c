@@ -156,6 +156,21 @@ static as_code engine_tokenize(be_backend *base, as_str text, bool is_prompt, in
     return c;
 }
 
+static as_code engine_detokenize(be_backend *base, const int32_t *ids, int n, as_str *text,
+                                 as_arena *keep, as_err *err)
+{
+    const engine_backend *be = (const engine_backend *)base;
+    as_buf b;
+    as_buf_init(&b, 0);
+    as_code c = g4_detokenize(be->model, ids, (size_t)n, 0, &b, err);
+    if (c == AS_OK) {
+        *text = as_arena_str(keep, as_buf_str(&b));
+        c = as_str_is_set(*text) ? AS_OK : as_nomem(err);
+    }
+    as_buf_release(&b);
+    return c;
+}
+
 static as_code engine_render(be_backend *base, const as_request *rq, as_str *prompt, as_arena *keep,
                              as_err *err)
 {
@@ -379,5 +394,6 @@ const be_driver be_engine = {
     .count_tokens = engine_count_tokens,
     .cancel_one = engine_cancel_one,
     .tokenize = engine_tokenize,
+    .detokenize = engine_detokenize,
     .render = engine_render,
 };

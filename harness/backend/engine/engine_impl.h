@@ -75,6 +75,7 @@ typedef struct job {
     int n_reasoning; /* of those, inside a thinking channel */
     bool is_thinking, has_marks;
     size_t n_sent_text, n_sent_reasoning; /* bytes given to on_delta */
+    int n_sent_logprobs;
     unsigned dropped;
     as_arena keep; /* texts of the tokens below */
     as_token_logprob *logprobs;

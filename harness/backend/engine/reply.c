@@ -140,10 +140,15 @@ static as_code tell(job *j, as_err *err)
     tp_reasoning parts = {.reasoning = AS_STR("")};
     if (split(j, text, &parts, &scratch))
         text = parts.answer;
+    const int n_made = j->n_logprobs - j->n_sent_logprobs;
     const as_delta delta = {.text = new_part(text, &j->n_sent_text),
-                            .reasoning = new_part(parts.reasoning, &j->n_sent_reasoning)};
-    if (delta.text.n + delta.reasoning.n > 0)
+                            .reasoning = new_part(parts.reasoning, &j->n_sent_reasoning),
+                            .logprobs = n_made > 0 ? j->logprobs + j->n_sent_logprobs : NULL,
+                            .n_logprobs = n_made};
+    if (delta.text.n + delta.reasoning.n > 0) {
+        j->n_sent_logprobs = j->n_logprobs;
         j->rq->on_delta(j->rq->delta_user, &delta);
+    }
     as_arena_release(&scratch);
     return AS_OK;
 }

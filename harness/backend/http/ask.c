@@ -111,6 +111,8 @@ static as_code models_read(ht_driver *d, const as_json *models, as_err *err)
         else if (as_str_eq(id, d->model))
             chosen = m;
     }
+    d->lists_models = as_json_first(data) != NULL;
+    d->is_listed = chosen != NULL;
     if (chosen == NULL)
         return AS_OK;
     if (d->model.n == 0) {

@@ -144,7 +144,8 @@ struct ht_job {
     ht_markup markup;
     as_buf text, reasoning, message, finish_raw, model, fingerprint;
     size_t told_text, told_reasoning; /* given to on_delta */
-    as_arena arena;                   /* of this job: log-probabilities, ids */
+    int told_logprobs;
+    as_arena arena; /* of this job: log-probabilities, ids */
     as_token_logprob *logprobs;
     int n_logprobs, cap_logprobs;
     int64_t *gaps;
@@ -172,6 +173,7 @@ struct ht_driver {
     int max_each;      /* requests at once to one endpoint */
     bool has_max_each; /* the user's word */
     int connect_ms, first_ms, idle_ms, total_ms, patience_ms;
+    bool lists_models, is_listed;   /* GET /v1/models had a list; d->model was in it */
     bool never_streams, is_probing; /* is_probing: calls that make a token are allowed */
     bool is_reading;                /* inside libcurl: calls must not be touched */
     bool has_marked;                /* a job that is to be cancelled afterwards */

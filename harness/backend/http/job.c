@@ -94,6 +94,7 @@ void ht_job_recycle(ht_job *job)
     job->sent_ns = job->event_ns = job->last_piece_ns = job->cpu_ns = 0;
     job->estimate = 0;
     job->told_text = job->told_reasoning = 0;
+    job->told_logprobs = 0;
     job->logprobs = NULL;
     job->n_logprobs = job->cap_logprobs = 0;
     job->gaps = NULL;
@@ -286,10 +287,14 @@ void ht_job_tell(ht_job *job)
     if (rq->on_delta == NULL ||
         (job->text.n == job->told_text && job->reasoning.n == job->told_reasoning))
         return;
+    const int n_made = job->n_logprobs - job->told_logprobs;
     const as_delta delta = {
         .text = as_str_sub(as_buf_str(&job->text), job->told_text, job->text.n),
         .reasoning = as_str_sub(as_buf_str(&job->reasoning), job->told_reasoning, job->reasoning.n),
+        .logprobs = n_made > 0 ? job->logprobs + job->told_logprobs : NULL,
+        .n_logprobs = n_made > 0 ? n_made : 0,
     };
+    job->told_logprobs = job->n_logprobs;
     job->told_text = job->text.n;
     job->told_reasoning = job->reasoning.n;
     rq->on_delta(rq->delta_user, &delta);

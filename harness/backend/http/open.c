@@ -4,6 +4,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "backend/http/agree.h"
 #include "backend/http/job.h"
 #include "base/hash.h"
 #include "base/time.h"
@@ -344,6 +345,8 @@ static as_code open_all(ht_driver *d, const be_config *config, as_err *err)
     AS_TRY(find_server(d, config, err));
     d->is_probing = is_probing;
     AS_TRY(d->dialect->probe(d, err));
+    if (is_probing && config->n_base_urls > 1)
+        AS_TRY(ht_check_agreement(d, config, err));
     return seal_info(d, err);
 }
 

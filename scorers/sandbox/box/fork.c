@@ -1,32 +1,25 @@
 /*
- * fork.c — loaded into the interpreter that serves: its fork() becomes a loop of orders.
+ * fork.c — loaded into the interpreter that serves: its getppid() becomes a loop of orders.
  *
- * The interpreter imports its modules and calls fork() once. The call returns 0 in a fresh process
- * for every test; in the interpreter itself it never returns. What runs before it has seen no
- * byte of the program.
+ * The interpreter imports its modules and calls os.getppid() once. The call returns in a fresh
+ * process for every test; in the interpreter itself it never returns. What runs before it has seen
+ * no byte of the program. It is not os.fork() that is taken over, because what that does afterwards
+ * in the child (new locks, new thread tables, hooks in Python) costs as much as the fork: nothing of
+ * it is needed for a process that had one thread.
  */
 #define _GNU_SOURCE
-#include <dlfcn.h>
-#include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "inner.h"
 
 static bx_setup setup;
-static bool is_program; /* the server has been left: fork is fork again */
+static bool is_program; /* the server has been left: getppid is getppid again */
 
-static pid_t real_fork(void)
-{
-    pid_t (*real)(void) = NULL;
-    void *found = dlsym(RTLD_NEXT, "fork");
-    memcpy(&real, &found, sizeof real);
-    return real != NULL ? real() : _Fork();
-}
-
-__attribute__((visibility("default"))) pid_t fork(void)
+__attribute__((visibility("default"))) pid_t getppid(void)
 {
     if (is_program)
-        return real_fork();
+        return (pid_t)syscall(SYS_getppid);
     const ssize_t n = pread(BX_SETUP_FD, &setup, sizeof setup, 0);
     if (n < (ssize_t)BX_SETUP_BYTES(0) || setup.n_filter > BX_FILTER_MAX ||
         n < (ssize_t)BX_SETUP_BYTES(setup.n_filter))

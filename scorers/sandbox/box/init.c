@@ -294,6 +294,7 @@ static _Noreturn void exec_interpreter(const bx_plan *plan)
     for (; bx_environment[e] != NULL; e++)
         environment[e] = bx_environment[e];
     environment[e++] = "LD_PRELOAD=/box/fork.so";
+    environment[e++] = "LD_BIND_NOW=1"; /* once here instead of in every test's process */
     environment[e] = NULL;
     (void)execve(plan->argv[0], (char *const *)(uintptr_t)plan->argv,
                  (char *const *)(uintptr_t)environment);

@@ -54,6 +54,7 @@ typedef struct bx_note {
     uint32_t status;      /* ENDED: the program's, as wait() has it */
     uint64_t cpu_us;      /* ENDED, DONE: of the program and all descendants that were waited for */
     uint64_t wall_us;     /* ENDED */
+    uint64_t waited_us;   /* ENDED: as in bx_record, of the program's first thread */
     uint64_t peak_bytes;  /* ENDED, DONE: the largest resident size of any of them */
 } bx_note;
 
@@ -65,6 +66,10 @@ enum { BX_TEST_FDS = 4, BX_PROGRAM_FD = 3 };
 /* One note; false when the helper is gone. fd -1: no descriptor with it. */
 bool bx_tell(int ctl, const bx_note *note, int fd);
 bool bx_tell_failed(int ctl, bx_step step, int error);
+
+/* Time that a thread was ready to run and had no processor, since it began; 0 where the kernel does
+ * not count it. path: of its folder in /proc, at most 64 bytes. Allocates nothing. */
+uint64_t bx_waited_us(const char *path);
 
 /*
  * Serves orders until the helper closes its end, then ends the process.

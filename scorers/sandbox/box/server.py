@@ -1,5 +1,8 @@
 # server.py: trusted text that runs programs; it has seen no byte of them when it forks.
 #
+# A process costs what it touches: every object that is looked at has its count of references written,
+# and so its page copied. What can be done before the fork is done there, and after it as little as may be.
+#
 #   server.py fork MODULES …         one process a test (fork.c); what to run comes at descriptor 3:
 #                                    a line "FUNCTION EXIT", then the program
 #   server.py fresh "" FUNCTION EXIT one test; the program is /box/main.py
@@ -8,6 +11,7 @@
 # code. preamble.py, when there, runs before the program, in its namespace; runner.py in its place,
 # with the program's bytes in __program__.
 import gc
+import io
 import json
 import os
 import sys
@@ -17,7 +21,8 @@ from atexit import _run_exitfuncs
 box = sys.argv[0].rpartition("/")[0]
 mode, modules, fn_name, exit_is_fine = sys.argv[1:5]
 sys.argv = [box + "/main.py"]
-os.environ.pop("LD_PRELOAD", None)
+for name in ("LD_PRELOAD", "LD_BIND_NOW"):
+    os.environ.pop(name, None)
 main = type(sys)("__main__")
 main.__file__ = box + "/main.py"
 main.__builtins__ = __builtins__
@@ -38,6 +43,7 @@ for name in modules.split(","):
 if os.path.exists(box + "/preamble.py"):
     exec(compile(read(box + "/preamble.py"), "preamble.py", "exec"), main.__dict__)
 runner = compile(read(box + "/runner.py"), "runner.py", "exec") if os.path.exists(box + "/runner.py") else None
+last_name = next(reversed(main.__dict__))  # what comes after it is the program's
 
 
 def start(names):
@@ -110,36 +116,63 @@ def run():
 
 
 def drop_objects():
-    """What the end of an interpreter would do to objects with a __del__."""
+    """What the end of an interpreter would do to objects with a __del__, and to open files."""
     values = main.__dict__
-    if any(isinstance(v, type) and "__del__" in v.__dict__ for v in values.values()):
-        for name in [n for n, v in values.items() if not isinstance(v, (type, type(run), type(sys)))]:
-            values[name] = None
+    names = []
+    for name in reversed(values):
+        if name is last_name:
+            break
+        names.append(name)
+    for name in names:
+        value = values[name]
+        if type(value) is type(len):  # print = open(1, "w").write
+            value = value.__self__
+        if isinstance(value, io.IOBase) and not value.closed:
+            value.flush()
+    if any(isinstance(values[name], type) and "__del__" in values[name].__dict__ for name in names):
+        for name in names:
+            if not isinstance(values[name], (type, type(run), type(sys))):
+                values[name] = None
         gc.collect()
 
 
 def finish(status, end=os._exit):
     try:
-        threading._shutdown()
+        if len(threading._active) > 1:
+            threading._shutdown()
         _run_exitfuncs()
         drop_objects()
     except BaseException as error:
         sys.excepthook(type(error), error, error.__traceback__)
-    for stream in (sys.stdout, sys.stderr):
+    for name in ("stdout", "stderr", "__stdout__"):
+        stream = getattr(sys, name, None)
         try:
             stream.flush()
         except BaseException:
-            status = status or (120 if stream is sys.stdout and not stream.closed else 0)
+            is_lost = name == "stdout" and stream is not None and not stream.closed
+            status = status or (120 if is_lost else 0)
     end(status)
 
 
+def receive():
+    """What to run, which is at descriptor 3."""
+    left, pieces = os.fstat(3).st_size, []
+    while left > 0:
+        pieces.append(os.read(3, left))
+        left = left - len(pieces[-1]) if pieces[-1] else 0
+    os.close(3)
+    return b"".join(pieces)
+
+
+sys.modules["__main__"] = main
 if mode == "fork":
+    reseed = super(sys.modules["random"].Random, sys.modules["random"]._inst).seed
     gc.collect()
     gc.freeze()
-    os.fork()  # returns in a fresh process only, once for every test
-    head, _, program = read(3).partition(b"\n")
+    os.getppid()  # returns in a fresh process only, once for every test (fork.c)
+    reseed()
+    head, _, program = receive().partition(b"\n")
     fn_name, exit_is_fine = head.decode().split()
 else:
     program = read(sys.argv[0])
-sys.modules["__main__"] = main
 finish(run())

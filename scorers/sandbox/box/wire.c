@@ -126,13 +126,20 @@ void bx_put_limits(bx_out *o, const bx_limits *l)
     bx_put_u32(o, l->flags);
 }
 
+uint64_t bx_wall_allowed_us(uint64_t wall_ms, uint64_t waited_us)
+{
+    const uint64_t most = (BX_PATIENCE - 1) * wall_ms * 1000;
+    return wall_ms * 1000 + (waited_us < most ? waited_us : most);
+}
+
 void bx_put_record(bx_out *o, const bx_record *r)
 {
     bx_put_u32(o, r->act);
     bx_put_u32(o, r->step);
     bx_put_u32(o, r->error);
     bx_put_u32(o, r->status);
-    const uint64_t wide[] = {r->cpu_us, r->wall_us, r->peak_bytes, r->output_bytes, r->error_bytes};
+    const uint64_t wide[] = {r->cpu_us,     r->wall_us,      r->waited_us,
+                             r->peak_bytes, r->output_bytes, r->error_bytes};
     for (size_t i = 0; i < sizeof wide / sizeof wide[0]; i++)
         bx_put_u64(o, wide[i]);
     bx_put_u32(o, r->is_oom);
@@ -292,6 +299,7 @@ bool bx_get_result(bx_record *r, const uint8_t **output, size_t *n_output, const
     r->status = bx_get_u32(&in);
     r->cpu_us = bx_get_u64(&in);
     r->wall_us = bx_get_u64(&in);
+    r->waited_us = bx_get_u64(&in);
     r->peak_bytes = bx_get_u64(&in);
     r->output_bytes = bx_get_u64(&in);
     r->error_bytes = bx_get_u64(&in);
@@ -299,7 +307,8 @@ bool bx_get_result(bx_record *r, const uint8_t **output, size_t *n_output, const
     *output = bx_get_bytes(&in, n_output);
     *errors = bx_get_bytes(&in, n_errors);
     if (r->act >= BX_N_ACTS || r->step >= BX_N_STEPS || r->is_oom > 1 || r->error > 4096 ||
-        *n_errors > BX_STDERR_HEAD || (r->cpu_us | r->wall_us | r->peak_bytes) >> 62 != 0)
+        *n_errors > BX_STDERR_HEAD ||
+        (r->cpu_us | r->wall_us | r->waited_us | r->peak_bytes) >> 62 != 0)
         return false;
     return is_done(&in);
 }

@@ -31,6 +31,7 @@ enum {
     BX_MAX_ARGS = 16,
     BX_STDERR_HEAD = 64 << 10,
     BX_NAME_BYTES = 32,
+    BX_PATIENCE = 10, /* a wall limit grows by what the program waited, to so many times itself */
 };
 
 typedef enum bx_type {
@@ -120,11 +121,16 @@ typedef struct bx_record {
     uint32_t status; /* as wait() has it; meaningless if act or step says the program was ended */
     uint64_t cpu_us; /* user and system, all descendants that anything here can count */
     uint64_t wall_us;
+    uint64_t
+        waited_us; /* of that: ready to run, but without a processor. 0 unless wall_us is long */
     uint64_t peak_bytes;
     uint64_t output_bytes; /* written before the end, also what was dropped */
     uint64_t error_bytes;
     uint32_t is_oom; /* the memory cgroup killed something */
 } bx_record;
+
+/* How long a program may take that had to wait for a processor: a busy machine is not its fault. */
+uint64_t bx_wall_allowed_us(uint64_t wall_ms, uint64_t waited_us);
 
 /* What BX_OPENED and BX_CLOSED say. */
 typedef struct bx_status {
