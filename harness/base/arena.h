@@ -23,7 +23,6 @@ typedef struct as_arena {
     as_arena_chunk *head; /* newest chunk */
     size_t limit_bytes;   /* of all chunks together */
     size_t held_bytes;    /* capacity of all chunks */
-    size_t used_bytes;    /* high-water mark of handed-out bytes before the newest chunk */
 } as_arena;
 
 /* limit_bytes 0 means 1 GiB. Allocates nothing yet. */

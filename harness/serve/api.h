@@ -25,7 +25,7 @@ typedef enum ap_route { AP_CHAT, AP_TEXT, AP_TOKENIZE, AP_DETOKENIZE, AP_TEMPLAT
 
 typedef struct ap_limits {
     int max_tokens; /* the most a reply may have, and a chat's default */
-    bool can_chat, can_think, can_logprobs, can_score, can_ids, can_tokenize, can_detokenize;
+    bool can_chat, can_logprobs, can_score, can_ids, can_tokenize, can_detokenize;
     bool can_lora;             /* "model" may name an adapter */
     const char *const *models; /* NULL-terminated: the names this model goes by */
 } ap_limits;

@@ -571,7 +571,6 @@ static void set_limits(server *s)
     s->limits = (ap_limits){
         .max_tokens = s->o->n_ctx > 0 ? s->o->n_ctx : 4096,
         .can_chat = (caps & BE_CAN_CHAT) != 0,
-        .can_think = (caps & BE_CAN_THINK) != 0,
         .can_logprobs = (caps & BE_CAN_LOGPROBS) != 0,
         .can_score = (caps & BE_CAN_SCORE) != 0,
         .can_ids = (caps & BE_CAN_IDS) != 0,

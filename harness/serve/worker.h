@@ -50,8 +50,8 @@ struct sv_task {
     as_str rendered; /* AP_TEMPLATE, AP_DETOKENIZE, and AP_TOKENIZE of messages */
     int fail_status; /* 0: fine */
     as_err failure;
-    void *conn;                   /* loop: NULL when the client left */
-    bool is_streaming, said_role; /* loop */
+    void *conn;        /* loop: NULL when the client left */
+    bool is_streaming; /* loop */
     uint64_t id;
     int64_t created, received_ns;
 };

@@ -14,7 +14,6 @@ static void body_as_json(as_str body)
     static const char *const models[] = {"m", NULL};
     const ap_limits limits = {.max_tokens = 100,
                               .can_chat = true,
-                              .can_think = true,
                               .can_logprobs = true,
                               .can_score = true,
                               .can_ids = true,

@@ -7,7 +7,6 @@
 static const char *const models[] = {"m", "alias", NULL};
 static const ap_limits all = {.max_tokens = 1000,
                               .can_chat = true,
-                              .can_think = true,
                               .can_logprobs = true,
                               .can_score = true,
                               .can_ids = true,

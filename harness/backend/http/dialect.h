@@ -118,7 +118,6 @@ typedef struct ht_score {
     int n_context_ids;
     as_str context; /* the context's text */
     int at, until;  /* the part of the continuation that the call under way scores */
-    bool is_moved;  /* the boundary lay inside a token */
     bool is_biased; /* forced by a bias, not by a grammar */
 } ht_score;
 

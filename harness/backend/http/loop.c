@@ -398,7 +398,6 @@ static void finish(ht_loop *loop, ht_call *call, CURLcode c)
         .message = call->reason[0] != '\0' ? call->reason : call->message,
         .started_ns = call->started_ns,
         .first_byte_ns = call->first_byte_ns,
-        .ended_ns = as_now_ns(),
         .connect_ns = connect_us * 1000,
     };
     if (call->spec.on_end != NULL)

@@ -45,11 +45,11 @@ typedef enum ht_end {
 
 typedef struct ht_reply {
     ht_end end;
-    int status;                                  /* 0: none came */
-    as_str head, body;                           /* body: empty if on_data took it */
-    const char *message;                         /* of a bad end, one sentence */
-    int64_t started_ns, first_byte_ns, ended_ns; /* monotonic; first_byte_ns 0: none came */
-    int64_t connect_ns;                          /* duration; 0: the connection was there */
+    int status;                        /* 0: none came */
+    as_str head, body;                 /* body: empty if on_data took it */
+    const char *message;               /* of a bad end, one sentence */
+    int64_t started_ns, first_byte_ns; /* monotonic; first_byte_ns 0: none came */
+    int64_t connect_ns;                /* duration; 0: the connection was there */
 } ht_reply;
 
 typedef struct ht_spec {

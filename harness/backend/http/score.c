@@ -101,7 +101,6 @@ void ht_score_tokens(ht_job *job, const as_json *array)
     int same = 0;
     while (same < n && same < s->n_context_ids && ids[same] == s->context_ids[same])
         same++;
-    s->is_moved = same < s->n_context_ids;
     s->ids = ids;
     s->n_context = same;
     s->n = n - same;

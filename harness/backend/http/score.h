@@ -6,7 +6,7 @@
  * Rule       T(context) and T(context + continuation) are both made by the server, BOS in front once.
  *            What they have in common is the context; the rest of the second is what is scored. If
  *            the two part inside T(context), a token crosses the boundary and is scored with the
- *            continuation (score.is_moved).
+ *            continuation.
  * Steps      HT_SCORE_RENDER (chats only) → HT_SCORE_CONTEXT → HT_SCORE_ALL → HT_SCORE_FORCE; the
  *            dialect writes and reads the calls of each step.
  * Threads    as dialect.h.
