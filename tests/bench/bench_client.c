@@ -116,7 +116,7 @@ static void send_token(int fd, conn *c)
                            c->n_sent == N_TOKENS ? "0\r\n\r\n" : "");
     send_all(fd, chunk, (size_t)k);
     c->is_streaming = c->n_sent++ != N_TOKENS;
-    c->due_ns += 20 * MS;
+    c->due_ns += INT64_C(20) * MS;
 }
 
 static void start_stream(int fd, conn *c)
@@ -138,7 +138,8 @@ static void take_request(int fd, conn *c)
     while (c->n != 0 && (end = strstr(c->in, "\r\n\r\n")) != NULL) {
         const char *length = strcasestr(c->in, "content-length:");
         const size_t head_n = (size_t)(end - c->in) + 4;
-        const size_t n = head_n + (length != NULL && length < end ? (size_t)atol(length + 15) : 0);
+        const size_t n =
+            head_n + (length != NULL && length < end ? (size_t)strtoul(length + 15, NULL, 10) : 0);
         if (c->n < n)
             return;
         if (c->in[0] == 'G')

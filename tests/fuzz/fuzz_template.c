@@ -63,7 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     tp_template *t = NULL;
     as_err err = {0};
     as_buf once, twice;
-    if (size > 0 && memchr("{[\" ", data[0], 4) != NULL)
+    if (size > 0 && as_is_one_of((char)data[0], "{[\" "))
         as_request((as_str){(const char *)data, size});
     as_answer((as_str){(const char *)data, size});
     if (tp_parse(&t, (as_str){(const char *)data, size}, &err) != AS_OK) {

@@ -449,7 +449,7 @@ static be_metrics settled_metrics(void)
     assert_int_equal(c.be->driver->metrics(c.be, &now, &err), AS_OK);
     for (int i = 0; i < 20; i++) {
         before = now;
-        as_sleep_ns(300 * 1000000);
+        as_sleep_ns(INT64_C(300) * 1000000);
         assert_int_equal(c.be->driver->metrics(c.be, &now, &err), AS_OK);
         if (now.generated_tokens == before.generated_tokens &&
             now.prompt_tokens == before.prompt_tokens)

@@ -87,6 +87,19 @@ done
 for i in $(seq 100); do [ "$(left)" = "$before" ] && break; sleep 0.1; done
 [ "$(left)" = "$before" ] || fail "left behind after kill -9: $(diff <(echo "$before") <(left))"
 
+# Interrupted while the list is read, before a program was handed over: says so and ends.
+mkfifo "$world/sandbox/late.json"
+"$world/assay" exec --manifest "$world/sandbox/late.json" >/dev/null 2>"$work/err" &
+pid=$!
+exec 9>"$world/sandbox/late.json" # waits until it is opened there
+kill -TERM $pid
+sleep 0.2
+cat "$world/sandbox/sleep.json" >&9
+exec 9>&-
+wait $pid
+code=$?
+[ $code = 130 ] || fail "interrupted before the first program: exit $code: $(head -1 "$work/err")"
+
 # One program.
 echo 'print(int(input()) * 2)' >"$work/p.py"
 echo '{"tests": [{"input": "2\n", "output": "4"}, {"input": "3\n", "output": "7"}, {"input": "1\n", "output": "2"}]}' >"$work/t.json"
