@@ -2,7 +2,7 @@
 
 #include "base/io.h"
 
-enum { FIRST_YEAR = 1983, LAST_YEAR = 2099, A_PART = 15 };
+enum { FIRST_YEAR = 1983, LAST_YEAR = 2099, A_PART = 15, BOTH_PARTS = 30 };
 
 typedef struct place {
     int year; /* 0: not known */
@@ -132,7 +132,7 @@ static void refine_place(place *p, const as_json *row)
     if (any_i64(row, (const char *const[]){"number", NULL}, &v) && v >= 1 && v <= A_PART) {
         p->number = (int)v;
     } else if (p->number == 0 && any_i64(row, (const char *const[]){"problem_idx", NULL}, &v) &&
-               v >= 1 && v <= 2 * A_PART) {
+               v >= 1 && v <= BOTH_PARTS) {
         if (p->part.n == 0 || v > A_PART)
             p->part = v <= A_PART ? AS_STR("I") : AS_STR("II");
         p->number = (int)(v <= A_PART ? v : v - A_PART);

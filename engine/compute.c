@@ -42,7 +42,7 @@ static void set_rest(const g4_compute *cx, int row, const float *x)
 {
     const size_t n = (size_t)cx->q8.n;
     const size_t coarse = (size_t)row;
-    const size_t fine = (size_t)(cx->max_rows + row);
+    const size_t fine = (size_t)cx->max_rows + coarse;
     for (size_t b = 0; b < n / K_BLOCK; b++) {
         const float d = cx->q8.d[coarse * (n / K_BLOCK) + b];
         const int8_t *q = cx->q8.q + coarse * n + b * K_BLOCK;

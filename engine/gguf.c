@@ -101,11 +101,10 @@ static bool is_split_name(const char *path, int64_t no, int64_t count)
 static char *split_path(const char *first, int64_t no, int64_t count)
 {
     const size_t stem = strlen(first) - SPLIT_SUFFIX;
-    char *path = malloc(stem + SPLIT_SUFFIX + 24);
-    if (path != NULL) {
-        memcpy(path, first, stem);
-        (void)snprintf(path + stem, SPLIT_SUFFIX + 24, "-%05d-of-%05d.gguf", (int)no, (int)count);
-    }
+    const size_t room = stem + SPLIT_SUFFIX + 24;
+    char *path = malloc(room);
+    if (path != NULL)
+        (void)snprintf(path, room, "%.*s-%05d-of-%05d.gguf", (int)stem, first, (int)no, (int)count);
     return path;
 }
 

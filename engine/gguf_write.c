@@ -232,46 +232,54 @@ static as_code check_space(const char *path, int fd, uint64_t total, as_err *err
     return c;
 }
 
-static as_code write_body(g4_gguf_sink *s, as_str header, const g4_tensor *tensors, size_t n,
-                          g4_gguf_fill fill, void *user, as_err *err)
+typedef struct body {
+    as_str header;
+    uint64_t total; /* bytes of the file */
+    const g4_tensor *tensors;
+    size_t n;
+    g4_gguf_fill fill;
+    void *user;
+} body;
+
+static as_code write_body(g4_gguf_sink *s, const body *b, as_err *err)
 {
-    AS_TRY(g4_gguf_sink_add(s, header.p, header.n, err));
+    AS_TRY(g4_gguf_sink_add(s, b->header.p, b->header.n, err));
     AS_TRY(pad(s, err));
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < b->n; i++) {
+        const g4_tensor *t = &b->tensors[i];
         const uint64_t start = s->at;
-        AS_TRY(fill(user, i, s, err));
-        if (s->at - start != tensors[i].bytes)
+        AS_TRY(b->fill(b->user, i, s, err));
+        if (s->at - start != t->bytes)
             return as_fail(err, AS_BUG, "%s: tensor %s came with %s bytes, want %s", s->path,
-                           g4_show(tensors[i].name).z, g4_show_count(s->at - start).z,
-                           g4_show_count(tensors[i].bytes).z);
+                           g4_show(t->name).z, g4_show_count(s->at - start).z,
+                           g4_show_count(t->bytes).z);
         AS_TRY(pad(s, err));
     }
     AS_TRY(flush(s, err));
     return fsync(s->fd) == 0 ? AS_OK : as_fail_sys(err, "%s: cannot be written", s->path);
 }
 
-static as_code write_part(const char *path, const char *part, as_str header, uint64_t total,
-                          const g4_tensor *tensors, size_t n, g4_gguf_fill fill, void *user,
-                          as_err *err)
+static as_code write_part(const char *path, const char *part, const body *b, as_err *err)
 {
-    g4_gguf_sink s = {.path = path, .waiting = malloc(SINK_BYTES)};
-    if (s.waiting == NULL)
+    char *waiting = malloc(SINK_BYTES);
+    if (waiting == NULL)
         return as_nomem(err);
+    g4_gguf_sink s = {.path = path, .waiting = waiting};
     s.fd = open(part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (s.fd < 0) {
-        free(s.waiting);
+        free(waiting);
         return as_fail_sys(err, "%s: cannot be made", part);
     }
-    as_code c = check_space(path, s.fd, total, err);
+    as_code c = check_space(path, s.fd, b->total, err);
     if (c == AS_OK)
-        c = write_body(&s, header, tensors, n, fill, user, err);
+        c = write_body(&s, b, err);
     if (close(s.fd) != 0 && c == AS_OK)
         c = as_fail_sys(err, "%s: cannot be written", path);
     if (c == AS_OK && rename(part, path) != 0)
         c = as_fail_sys(err, "%s: cannot be put in its place", path);
     if (c != AS_OK)
         (void)unlink(part);
-    free(s.waiting);
+    free(waiting);
     return c;
 }
 
@@ -282,13 +290,14 @@ as_code g4_gguf_write(const char *path, const g4_gguf_values *v, const g4_tensor
     as_arena_init(&scratch, 0);
     as_buf header;
     as_buf_init(&header, v->bytes.n + 128 + n * 160);
-    uint64_t total = 0;
-    as_code c = build_header(&header, v, tensors, n, &total, err);
+    body b = {.tensors = tensors, .n = n, .fill = fill, .user = user};
+    as_code c = build_header(&header, v, tensors, n, &b.total, err);
     const as_str part = as_arena_printf(&scratch, "%s.part", path);
     if (c == AS_OK && part.p == NULL)
         c = as_nomem(err);
+    b.header = as_buf_str(&header);
     if (c == AS_OK)
-        c = write_part(path, part.p, as_buf_str(&header), total, tensors, n, fill, user, err);
+        c = write_part(path, part.p, &b, err);
     as_buf_release(&header);
     as_arena_release(&scratch);
     return c;

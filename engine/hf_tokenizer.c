@@ -53,7 +53,7 @@ static bool is_byte(as_str text)
 {
     static const char digits[] = "0123456789ABCDEF";
     return text.n == 6 && memcmp(text.p, "<0x", 3) == 0 && text.p[5] == '>' &&
-           memchr(digits, text.p[3], 16) != NULL && memchr(digits, text.p[4], 16) != NULL;
+           as_is_one_of(text.p[3], digits) && as_is_one_of(text.p[4], digits);
 }
 
 static as_code read_vocab(reader *r, as_err *err)
@@ -199,6 +199,17 @@ static as_code read_model(reader *r, as_err *err)
     }
 }
 
+static as_code read_added_tokens(reader *r, as_err *err)
+{
+    AS_TRY(g4_jscan_begin(&r->j, '[', err));
+    for (bool more = false;;) {
+        AS_TRY(g4_jscan_more(&r->j, &more, err));
+        if (!more)
+            return AS_OK;
+        AS_TRY(read_added_token(r, err));
+    }
+}
+
 static as_code read_top(reader *r, as_err *err)
 {
     g4_jscan *j = &r->j;
@@ -214,13 +225,7 @@ static as_code read_top(reader *r, as_err *err)
         } else if (as_str_eq_z(key, "normalizer")) {
             AS_TRY(g4_jscan_skip(j, &r->normalizer, err));
         } else if (as_str_eq_z(key, "added_tokens")) {
-            AS_TRY(g4_jscan_begin(j, '[', err));
-            for (bool token = false;;) {
-                AS_TRY(g4_jscan_more(j, &token, err));
-                if (!token)
-                    break;
-                AS_TRY(read_added_token(r, err));
-            }
+            AS_TRY(read_added_tokens(r, err));
         } else {
             AS_TRY(g4_jscan_skip(j, NULL, err));
         }

@@ -19,7 +19,7 @@ as_code g4_jscan_fail(const g4_jscan *s, const char *what, as_err *err)
 
 static void skip_blanks(g4_jscan *s)
 {
-    while (s->at < s->text.n && memchr(" \t\n\r", s->text.p[s->at], 4) != NULL)
+    while (s->at < s->text.n && as_is_one_of(s->text.p[s->at], " \t\n\r"))
         s->at++;
 }
 
@@ -39,7 +39,7 @@ char g4_jscan_peek(g4_jscan *s)
     const char c = s->text.p[s->at];
     if (c == '-' || (c >= '0' && c <= '9'))
         return '0';
-    return memchr("{[\"tfn", c, 6) != NULL ? c : 0;
+    return as_is_one_of(c, "{[\"tfn") ? c : 0;
 }
 
 as_code g4_jscan_begin(g4_jscan *s, char open, as_err *err)
@@ -183,7 +183,7 @@ as_code g4_jscan_str(g4_jscan *s, as_str *out, as_err *err)
 static as_str take_word(g4_jscan *s)
 {
     const size_t start = s->at;
-    while (s->at < s->text.n && memchr(" \t\n\r,]}", s->text.p[s->at], 7) == NULL)
+    while (s->at < s->text.n && !as_is_one_of(s->text.p[s->at], " \t\n\r,]}"))
         s->at++;
     return as_str_sub(s->text, start, s->at);
 }

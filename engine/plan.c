@@ -26,8 +26,12 @@ static int64_t number_in(const char *path, const char *key)
     int64_t found = -1;
     for (int i = 0; i < MAX_LINES && found < 0 && fgets(line, sizeof line, f) != NULL; i++) {
         const size_t n = strlen(key);
+        as_str number, unit;
         uint64_t v = 0;
-        if (strncmp(line, key, n) == 0 && sscanf(line + n, " %" SCNu64, &v) == 1)
+        if (strncmp(line, key, n) != 0)
+            continue;
+        (void)as_str_cut(as_str_trim(as_str_of(line + n)), ' ', &number, &unit);
+        if (as_parse_u64(number, &v))
             found = v > INT64_MAX ? INT64_MAX : (int64_t)v;
     }
     (void)fclose(f);

@@ -25,7 +25,7 @@
 #include "engine/session_impl.h"
 
 enum { HEADER = 128, SUM = AS_SHA256_BYTES, VERSION = 1, SAMPLE = 256 };
-static const char magic[9] = "G4STATE\n";
+static const as_str magic = AS_STR_INIT("G4STATE\n");
 
 typedef struct header {
     as_sha256 model, adapter;
@@ -233,7 +233,7 @@ static uint64_t number_at(const uint8_t *p, int bytes)
 static void write_header(uint8_t out[HEADER], const header *h)
 {
     memset(out, 0, HEADER);
-    memcpy(out, magic, 8);
+    memcpy(out, magic.p, magic.n);
     put_number(out + 8, VERSION, 4);
     put_number(out + 12, HEADER, 4);
     memcpy(out + 16, h->model.b, sizeof h->model.b);
@@ -325,7 +325,7 @@ as_code g4_state_save_file(const g4_session *s, int seq, as_str note, const char
 static as_code read_header(header *h, as_str state, as_err *err)
 {
     const uint8_t *p = (const uint8_t *)state.p;
-    if (state.n < HEADER + SUM || memcmp(p, magic, 8) != 0)
+    if (state.n < HEADER + SUM || memcmp(p, magic.p, magic.n) != 0)
         return as_fail(err, AS_PARSE,
                        "is no state of a sequence, or a truncated one; save it again");
     if (number_at(p + 8, 4) != VERSION || number_at(p + 12, 4) != HEADER)

@@ -135,9 +135,9 @@ static int byte_of_text(as_str text)
     static const char digits[] = "0123456789ABCDEF";
     if (text.n != 6 || memcmp(text.p, "<0x", 3) != 0 || text.p[5] != '>')
         return -1;
-    const char *hi = memchr(digits, text.p[3], 16);
-    const char *lo = memchr(digits, text.p[4], 16);
-    return hi != NULL && lo != NULL ? (int)(hi - digits) * 16 + (int)(lo - digits) : -1;
+    if (!as_is_one_of(text.p[3], digits) || !as_is_one_of(text.p[4], digits))
+        return -1;
+    return as_hex_digit(text.p[3]) * 16 + as_hex_digit(text.p[4]);
 }
 
 /*

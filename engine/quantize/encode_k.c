@@ -42,8 +42,8 @@ static bool fit_scaled(scaled *b, const float *x, scale_fitter *fit, int lowest,
     float fitted[16];
     float largest = 0;
     *b = (scaled){0};
-    for (int j = 0; j < 16; j++) {
-        fitted[j] = fit(b->q + 16 * j, x + 16 * j, 16, half);
+    for (size_t j = 0; j < 16; j++) {
+        fitted[j] = fit(b->q + j * 16, x + j * 16, 16, half);
         if (fabsf(fitted[j]) > fabsf(largest))
             largest = fitted[j];
     }
@@ -141,11 +141,10 @@ static void fit_ranged(ranged *b, const float *x, const g4_fit_ladder *ladder, b
     float mins[SUBS_MAX];
     float largest = 0;
     float deepest = 0;
-    for (int j = 0; j < b->subs; j++)
-        weigh(w + b->n * j, x + b->n * j, b->n, with_rms);
-    for (int j = 0; j < b->subs; j += G4_FIT_SUBS)
-        g4_fit_ranges(b->q + b->n * j, scales + j, mins + j, x + b->n * j, w + b->n * j, b->n,
-                      b->hi, ladder);
+    for (int j = 0, at = 0; j < b->subs; j++, at += b->n)
+        weigh(w + at, x + at, b->n, with_rms);
+    for (int j = 0, at = 0; j < b->subs; j += G4_FIT_SUBS, at += G4_FIT_SUBS * b->n)
+        g4_fit_ranges(b->q + at, scales + j, mins + j, x + at, w + at, b->n, b->hi, ladder);
     for (int j = 0; j < b->subs; j++) {
         largest = scales[j] > largest ? scales[j] : largest;
         deepest = mins[j] > deepest ? mins[j] : deepest;
@@ -153,9 +152,10 @@ static void fit_ranged(ranged *b, const float *x, const g4_fit_ladder *ladder, b
     b->d = to_integers(b->scale, scales, b->subs, largest, b->top);
     b->dmin = to_integers(b->min, mins, b->subs, deepest, b->top);
     for (int i = 0; i < K_QK; i++) {
-        const float d = b->d * (float)b->scale[i / b->n];
+        const int j = i / b->n;
+        const float d = b->d * (float)b->scale[j];
         if (d > 0)
-            b->q[i] = g4_fit_code((x[i] + b->dmin * (float)b->min[i / b->n]) / d, 0, (float)b->hi);
+            b->q[i] = g4_fit_code((x[i] + b->dmin * (float)b->min[j]) / d, 0, (float)b->hi);
     }
 }
 

@@ -308,12 +308,12 @@ static bool slice_bounds(tp_run *r, const tp_value part[3], int64_t n, int64_t *
     int64_t stop = 0;
     if (!slice_part(r, part[2], 1, step))
         return false;
-    if (*step == 0)
-        return tp_raise(r, "ValueError", "slice step cannot be zero");
     if (*step < -n - 1)
         *step = -n - 1; /* beyond the end all steps are alike */
     if (*step > n + 1)
         *step = n + 1;
+    if (*step == 0)
+        return tp_raise(r, "ValueError", "slice step cannot be zero");
     const bool is_back = *step < 0;
     const int64_t low = is_back ? -1 : 0, high = is_back ? n - 1 : n;
     if (!slice_part(r, part[0], is_back ? INT64_MAX : 0, start) ||

@@ -40,7 +40,7 @@ static bool f_title(tp_run *r, tp_value v, const tp_value *a, tp_value *out)
         for (size_t at = from; at < s.n; at += len) {
             const uint32_t code = tp_decode((as_str){s.p + at, s.n - at}, &len);
             const bool is_sep =
-                tp_is_space(code) || (code < 0x80 && memchr("-({[<", (int)code, 5) != NULL);
+                tp_is_space(code) || (code < 0x80 && as_is_one_of((char)code, "-({[<"));
             if (at > from && is_sep != is_gap)
                 break;
             is_gap = is_sep;
@@ -208,9 +208,9 @@ static void wrap_line(as_str s, size_t width, bool break_long, as_str sep, as_bu
     bool is_first = true;
     while (s.n > 0 && !b->is_full) {
         size_t blanks = 0, word = 0;
-        while (blanks < s.n && memchr(" \t\n\v\f\r", s.p[blanks], 6) != NULL)
+        while (blanks < s.n && as_is_one_of(s.p[blanks], " \t\n\v\f\r"))
             blanks++;
-        while (blanks + word < s.n && memchr(" \t\n\v\f\r", s.p[blanks + word], 6) == NULL)
+        while (blanks + word < s.n && !as_is_one_of(s.p[blanks + word], " \t\n\v\f\r"))
             word++;
         as_str text = {s.p + blanks, word};
         const size_t n = tp_chars(text);

@@ -24,7 +24,7 @@ static bool bad(reader *j, const char *what)
 
 static void skip_blanks(reader *j)
 {
-    while (j->at < j->s.n && memchr(" \t\n\r", j->s.p[j->at], 4) != NULL)
+    while (j->at < j->s.n && as_is_one_of(j->s.p[j->at], " \t\n\r"))
         j->at++;
 }
 

@@ -349,7 +349,7 @@ static as_code lex_tag(tp_lexer *x, bool is_variable)
 static size_t find_tag(const tp_lexer *x)
 {
     for (size_t at = x->at; at + 1 < x->src.n; at++)
-        if (x->src.p[at] == '{' && memchr("%{#", x->src.p[at + 1], 3) != NULL)
+        if (x->src.p[at] == '{' && as_is_one_of(x->src.p[at + 1], "%{#"))
             return at;
     return SIZE_MAX;
 }
@@ -383,12 +383,13 @@ static as_code clean_source(tp_lexer *x, as_str source)
     char *p = as_arena_alloc_n(x->arena, source.n + 1, 3, 1);
     if (p == NULL)
         return as_nomem(x->err);
+    const as_str replacement = AS_STR("\xEF\xBF\xBD");
     size_t n = 0;
     for (size_t i = 0; i < source.n;) {
         const size_t len = as_utf8_len((as_str){source.p + i, source.n - i});
         if (len == 0) {
-            memcpy(p + n, "\xEF\xBF\xBD", 3);
-            n += 3;
+            memcpy(p + n, replacement.p, replacement.n);
+            n += replacement.n;
             i++;
             continue;
         }

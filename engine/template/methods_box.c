@@ -398,19 +398,18 @@ static bool add_directive(as_buf *b, char c, char flag, const struct tm *t, int 
     }
     const int hour12 = t->tm_hour % 12 == 0 ? 12 : t->tm_hour % 12;
     const struct {
-        char c;
+        char c, flag;
         int v, width;
-        char flag;
     } numbers[] = {
-        {'Y', t->tm_year + 1900, 1, 0},  {'m', t->tm_mon + 1, 2, 0},
-        {'d', t->tm_mday, 2, 0},         {'e', t->tm_mday, 2, '_'},
-        {'H', t->tm_hour, 2, 0},         {'I', hour12, 2, 0},
-        {'k', t->tm_hour, 2, '_'},       {'l', hour12, 2, '_'},
-        {'M', t->tm_min, 2, 0},          {'S', t->tm_sec, 2, 0},
-        {'y', t->tm_year % 100, 2, 0},   {'C', (t->tm_year + 1900) / 100, 2, 0},
-        {'j', t->tm_yday + 1, 3, 0},     {'f', micro, 6, 0},
-        {'w', t->tm_wday, 1, 0},         {'u', t->tm_wday == 0 ? 7 : t->tm_wday, 1, 0},
-        {'U', week_of_year(t, 0), 2, 0}, {'W', week_of_year(t, 1), 2, 0},
+        {'Y', 0, t->tm_year + 1900, 1},  {'m', 0, t->tm_mon + 1, 2},
+        {'d', 0, t->tm_mday, 2},         {'e', '_', t->tm_mday, 2},
+        {'H', 0, t->tm_hour, 2},         {'I', 0, hour12, 2},
+        {'k', '_', t->tm_hour, 2},       {'l', '_', hour12, 2},
+        {'M', 0, t->tm_min, 2},          {'S', 0, t->tm_sec, 2},
+        {'y', 0, t->tm_year % 100, 2},   {'C', 0, (t->tm_year + 1900) / 100, 2},
+        {'j', 0, t->tm_yday + 1, 3},     {'f', 0, micro, 6},
+        {'w', 0, t->tm_wday, 1},         {'u', 0, t->tm_wday == 0 ? 7 : t->tm_wday, 1},
+        {'U', 0, week_of_year(t, 0), 2}, {'W', 0, week_of_year(t, 1), 2},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
         if (numbers[i].c == c) {
@@ -448,7 +447,7 @@ static bool g_strftime_now(tp_run *r, tp_value self, const tp_value *a, tp_value
     const as_str s = tp_str(a[0]);
     for (size_t i = 0; i < s.n; i++) {
         size_t at = i + 1;
-        const char flag = at < s.n && memchr("-_0", s.p[at], 3) != NULL ? s.p[at++] : '\0';
+        const char flag = at < s.n && as_is_one_of(s.p[at], "-_0") ? s.p[at++] : '\0';
         if (s.p[i] == '%' && at < s.n && add_directive(&b, s.p[at], flag, &t, micro))
             i = at;
         else

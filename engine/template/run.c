@@ -16,7 +16,7 @@ static const tp_limits default_limits = {
     .max_depth = 1200,
 };
 
-bool tp_raise(tp_run *r, const char *kind, const char *fmt, ...)
+bool(tp_raise)(tp_run *r, const char *kind, const char *fmt, ...)
 {
     if (r->has_failed)
         return false;
