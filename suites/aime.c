@@ -19,13 +19,13 @@ static const char *const years[] = {"2026", "2025", "2024", NULL};
 
 #define CHAT(name, text)                                                                           \
     {                                                                                              \
-        .id = name, .title = text ", MathArena's prompt, 4 runs",                                  \
+        .id = (name), .title = text ", MathArena's prompt, 4 runs",                                \
         .source = "eth-sri/matharena, commit e9276603", .scorer = "number_aime", .is_chat = true,  \
         .repeats = 4, .max_tokens = 32768, .sampling = {1, 0.95, (double)NAN, 64},                 \
     }
 #define COMPLETION(name, text)                                                                     \
     {                                                                                              \
-        .id = name, .title = text ", a plain completion for base models, 4 runs",                  \
+        .id = (name), .title = text ", a plain completion for base models, 4 runs",                \
         .source = "lm-evaluation-harness aime, commit 4e7e0d47", .scorer = "number_aime",          \
         .repeats = 4, .max_tokens = 32768, .sampling = {1, 0.95, (double)NAN, 64},                 \
         .stop = {"Question:", "</s>", "<|im_end|>", "<|eot_id|>"},                                 \

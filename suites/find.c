@@ -1,5 +1,6 @@
 #include "suites/suite.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static void list_suites(char *out, size_t size, const su_suite *const *suites)
@@ -31,9 +32,11 @@ as_code su_find(const su_suite *const *suites, as_str name, const su_suite **sui
         list_suites(list, sizeof list, suites);
         return as_fail(err, AS_RANGE, "no suite \"%.*s\"; there are: %s", AS_ARG(head), list);
     }
-    const su_protocol *chosen = has_protocol ? NULL : &found->protocols[0];
+    assert(found->protocols != NULL);
+    const su_protocol *chosen = NULL; /* the first, unless one is named */
     for (int i = 0; chosen == NULL && i < found->n_protocols; i++)
-        chosen = as_str_eq_z(id, found->protocols[i].id) ? &found->protocols[i] : NULL;
+        if (!has_protocol || as_str_eq_z(id, found->protocols[i].id))
+            chosen = &found->protocols[i];
     if (chosen == NULL && found->derive != NULL)
         AS_TRY(found->derive(&chosen, found, id, keep, err));
     if (chosen == NULL) {

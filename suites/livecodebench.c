@@ -25,7 +25,7 @@ enum { N_FILES = 6, OFFICIAL_K = 5 };
 #define OWN_SAMPLING .repeats = 1, .max_tokens = 32768, .sampling = {1, 0.95, (double)NAN, 64}
 #define ROW(name, text)                                                                            \
     {                                                                                              \
-        .id = name, .title = text ": one sample, temperature 1, as Gemma 4's numbers seem made",   \
+        .id = (name), .title = text ": one sample, temperature 1, as Gemma 4's numbers seem made", \
         .source = SOURCE, .scorer = "code_lcb", .is_chat = true, OWN_SAMPLING,                     \
     }
 
@@ -228,7 +228,7 @@ static as_code add_file(su_task *task, lcb_item **items, const selection *s, int
                 : all == NULL || more == NULL || !as_str_is_set(path) ? as_nomem(err)
                                                                       : AS_OK;
     size_t n = task->n_samples;
-    if (c == AS_OK && n != 0) {
+    if (c == AS_OK && n != 0 && *items != NULL) {
         memcpy(all, task->samples, n * sizeof *all);
         memcpy(more, *items, n * sizeof *more);
     }

@@ -20,7 +20,7 @@ enum { SEED = 20260301 };
 
 #define PROTOCOL(length, n_tokens)                                                                 \
     {                                                                                              \
-        .id = length, .title = "about " n_tokens " tokens of text, completion, greedy",            \
+        .id = (length), .title = "about " n_tokens " tokens of text, completion, greedy",          \
         .source = "assay", .scorer = "number_first", .repeats = 1, .max_tokens = 12,               \
         .sampling = {0, (double)NAN, (double)NAN, -1}, .stop = {"\n"},                             \
     }

@@ -78,15 +78,15 @@ as_code sc_pickle_text(as_str *out, as_str pickle, as_err *err)
 
 /* ---- zlib ---------------------------------------------------------------------------------- */
 
-static as_code inflate_all(as_buf *out, as_str cell, z_stream *z, as_err *err)
+static as_code inflate_all(as_buf *out, as_str cell, z_stream *z, uint8_t piece[PIECE_BYTES],
+                           as_err *err)
 {
     static const size_t step = PIECE_BYTES;
-    uint8_t piece[PIECE_BYTES];
     size_t at = 0;
     for (int code = Z_OK; code != Z_STREAM_END;) {
         if (z->avail_in == 0) {
             size_t n = 0;
-            AS_TRY(as_base64_next(cell, &at, piece, sizeof piece, &n, err));
+            AS_TRY(as_base64_next(cell, &at, piece, PIECE_BYTES, &n, err));
             if (n == 0)
                 return as_fail(err, AS_PARSE, "zlib: the stream ends too early");
             z->next_in = piece;
@@ -114,10 +114,11 @@ static as_code inflate_all(as_buf *out, as_str cell, z_stream *z, as_err *err)
 static as_code decode_pickled(as_buf *out, as_str cell, as_err *err)
 {
     z_stream z = {0};
+    uint8_t piece[PIECE_BYTES]; /* lives as long as the stream that points to it */
     as_str text;
     if (inflateInit(&z) != Z_OK)
         return as_fail(err, AS_NOMEM, "zlib: out of memory");
-    as_code c = inflate_all(out, cell, &z, err);
+    as_code c = inflate_all(out, cell, &z, piece, err);
     (void)inflateEnd(&z);
     if (c == AS_OK)
         c = sc_pickle_text(&text, as_buf_str(out), err);

@@ -256,25 +256,27 @@ static as_code run_order(sb_pool *pool, preview *p, as_str order, const sb_limit
     return sb_judge(pool, &sb, out, arena, err);
 }
 
-/* Tests from `from` on, as many as one process takes; *to: behind the last of them. */
-static as_code judge_order(sb_pool *pool, const sc_lcb_job *job, as_buf *order, size_t from,
-                           size_t *to, bool *is_over, sc_lcb_result *out, as_arena *arena,
-                           as_err *err)
+/* Tests from *at on, as many as one process takes; then *at is behind the last of them. */
+static as_code judge_order(sb_pool *pool, const sc_lcb_job *job, as_buf *order, size_t *at,
+                           bool *is_over, sc_lcb_result *out, as_arena *arena, as_err *err)
 {
     sb_result r = {0};
+    const size_t from = *at;
+    size_t to = from;
     as_buf_reset(order);
-    AS_TRY(write_order(order, job, from, to, err));
-    const sb_limits limits = limits_of_order(job, *to - from);
-    preview p = {.job = job, .from = from, .to = *to};
+    AS_TRY(write_order(order, job, from, &to, err));
+    const sb_limits limits = limits_of_order(job, to - from);
+    preview p = {.job = job, .from = from, .to = to};
     AS_TRY(run_order(pool, &p, as_buf_str(order), &limits, &r, arena, err));
-    AS_TRY(sc_execs_add(&out->execs, &r, &r.tests[0], &limits, from, *to - from, arena, err));
+    AS_TRY(sc_execs_add(&out->execs, &r, &r.tests[0], &limits, from, to - from, arena, err));
+    *at = to;
     out->is_graded = r.verdict != SB_SANDBOX_FAILURE;
     if (!out->is_graded) {
         out->verdict = r.verdict;
         return keep_note(out, r.detail, arena, err);
     }
     const size_t n_before = out->n_codes;
-    AS_TRY(read_records(out, job, &r, from, *to, is_over, arena, err));
+    AS_TRY(read_records(out, job, &r, from, to, is_over, arena, err));
     const size_t first = n_before < out->n_codes ? n_before : 0; /* or the list was begun anew */
     as_exec *row = &out->execs.of[out->execs.n - 1];
     row->verdict = as_str_of(sb_verdict_name(*is_over ? out->verdict : SB_ACCEPTED));
@@ -291,9 +293,7 @@ static as_code judge_officially(sb_pool *pool, const sc_lcb_job *job, sc_lcb_res
     bool is_over = false;
     size_t from = 0;
     do { /* once even without tests: the program may not compile */
-        size_t to = 0;
-        c = judge_order(pool, job, &order, from, &to, &is_over, out, arena, err);
-        from = to;
+        c = judge_order(pool, job, &order, &from, &is_over, out, arena, err);
     } while (c == AS_OK && out->is_graded && !is_over && from < job->n);
     as_buf_release(&order);
     out->passed = out->is_graded && !is_over;

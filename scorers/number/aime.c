@@ -47,11 +47,21 @@ static size_t box_at(as_str s, size_t at)
     return 0;
 }
 
+/* At a closing brace: the content if it closes a box, else {NULL, 0}. */
+static as_str close_box(box_scan *b, as_str s, size_t at)
+{
+    if (b->level == 0)
+        return (as_str){0};
+    b->level--;
+    if (b->n_open == 0 || b->depth[b->n_open - 1] != b->level)
+        return (as_str){0};
+    return as_str_sub(s, b->start[--b->n_open], at);
+}
+
 static bool find_box(as_str s, as_str *out)
 {
     box_scan b = {0};
-    bool is_found = false;
-    size_t best = 0;
+    *out = (as_str){0};
     for (size_t i = 0; i < s.n;) {
         const size_t box = s.p[i] == '\\' ? box_at(s, i) : 0;
         if (box != 0) {
@@ -63,20 +73,13 @@ static bool find_box(as_str s, as_str *out)
         } else {
             if (s.p[i] == '{')
                 b.level++;
-            if (s.p[i] == '}' && b.level > 0 && --b.level >= 0 && b.n_open > 0 &&
-                b.depth[b.n_open - 1] == b.level) {
-                const size_t start = b.start[--b.n_open];
-                const as_str content = as_str_sub(s, start, i);
-                if (as_str_trim(content).n != 0 && (!is_found || start > best)) {
-                    is_found = true;
-                    best = start;
-                    *out = content;
-                }
-            }
+            const as_str content = s.p[i] == '}' ? close_box(&b, s, i) : (as_str){0};
+            if (as_str_trim(content).n != 0 && (out->p == NULL || content.p > out->p))
+                *out = content;
             i++;
         }
     }
-    return is_found;
+    return out->p != NULL;
 }
 
 /* ---------------------------------------------------------------------------- cleaning */
@@ -118,7 +121,7 @@ static size_t dropped_command(as_str s)
         AS_STR_INIT("quad"),         AS_STR_INIT("left"),       AS_STR_INIT("right"),
         AS_STR_INIT("circ"),
     };
-    if (s.n >= 2 && memchr(",;:! $", s.p[1], 6) != NULL)
+    if (s.n >= 2 && as_is_one_of(s.p[1], ",;:! $"))
         return 2;
     size_t n = 1;
     while (n < s.n && is_alpha(s.p[n]))
@@ -135,7 +138,7 @@ static size_t dropped_command(as_str s)
 
 static size_t dropped(as_str s)
 {
-    if (memchr("$~{}^ \t\n\v\f\r", s.p[0], 11) != NULL) {
+    if (as_is_one_of(s.p[0], "$~{}^ \t\n\v\f\r")) {
         const bool is_power =
             s.p[0] == '^' && !as_str_starts(s, AS_STR("^\\circ")) &&
             !as_str_starts(s, AS_STR("^{\\circ")); /* 2^{10} must not become 210 */
@@ -227,7 +230,7 @@ static size_t number_end(as_str s, size_t at)
  * = ( $ : */
 static bool has_minus(as_str s, size_t at)
 {
-    return at > 0 && s.p[at - 1] == '-' && (at == 1 || memchr(" \t\n=($:", s.p[at - 2], 7) != NULL);
+    return at > 0 && s.p[at - 1] == '-' && (at == 1 || as_is_one_of(s.p[at - 2], " \t\n=($:"));
 }
 
 static bool find_last_number(as_str s, sc_number *out)

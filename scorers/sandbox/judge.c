@@ -2,6 +2,7 @@
  * judge.c — one test: run it in the slot's box, decide, compare; again if the fault was ours, again
  * alone if it was near the time limit.
  */
+#include <errno.h>
 #include <string.h>
 #include <sys/wait.h>
 
@@ -41,8 +42,8 @@ void sb_slot_end_box(sb_slot *slot)
 
 static as_code no_box(const sb_helper *h, as_err *err)
 {
-    return as_fail(err, AS_IO, "sandbox: %s: %s", bx_step_name((bx_step)h->status.step),
-                   strerror((int)h->status.error));
+    errno = (int)h->status.error;
+    return as_fail_sys(err, "sandbox: %s", bx_step_name((bx_step)h->status.step));
 }
 
 /* The open box serves this ticket: its own, or one that loaded interpreter and limits fit. */

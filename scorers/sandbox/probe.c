@@ -61,10 +61,12 @@ static const char *remedy(uint32_t step, uint32_t error)
 
 static as_code refuse(uint32_t step, uint32_t error, as_err *err)
 {
+    char why[128];
     return as_fail(err, AS_UNSUPPORTED,
                    "sandbox: model-written code is not run without a sandbox, and none can be had "
                    "here: %s: %s; %s",
-                   bx_step_name((bx_step)step), strerror((int)error), remedy(step, error));
+                   bx_step_name((bx_step)step), strerror_r((int)error, why, sizeof why),
+                   remedy(step, error));
 }
 
 static void name_sandbox(sb_pool *pool, const bx_status *s)

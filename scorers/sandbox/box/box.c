@@ -170,6 +170,7 @@ static bool map_ids(const bx_boxd *d)
 }
 
 /* 0 in the new process, its pid here, or -1. */
+/* NOLINTNEXTLINE(readability-non-const-parameter): the kernel writes there */
 static pid_t clone_init(uint64_t flags, int *pidfd)
 {
     struct clone_args args = {.flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,

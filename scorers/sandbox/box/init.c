@@ -296,8 +296,7 @@ static _Noreturn void exec_interpreter(const bx_plan *plan)
     environment[e++] = "LD_PRELOAD=/box/fork.so";
     environment[e++] = "LD_BIND_NOW=1"; /* once here instead of in every test's process */
     environment[e] = NULL;
-    (void)execve(plan->argv[0], (char *const *)(uintptr_t)plan->argv,
-                 (char *const *)(uintptr_t)environment);
+    bx_execve(plan->argv, environment);
     fail(BX_STEP_EXEC);
 }
 

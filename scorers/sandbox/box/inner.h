@@ -15,7 +15,9 @@
  *
  * The processes run the same build of the same code, so structs travel as they lie in memory.
  */
+#include <string.h>
 #include <sys/types.h>
+#include <unistd.h>
 
 #include "filter.h"
 #include "wire.h"
@@ -101,5 +103,15 @@ typedef struct bx_plan {
 _Noreturn void bx_init_main(bx_plan *plan);
 
 extern const char *const bx_environment[]; /* of every program, NULL-terminated */
+
+/* execve, which takes as char *const * what it only reads. Returns if it fails. */
+static inline void bx_execve(const char *const argv[], const char *const environment[])
+{
+    char *const *args = NULL;
+    char *const *variables = NULL;
+    memcpy(&args, &argv, sizeof args);
+    memcpy(&variables, &environment, sizeof variables);
+    (void)execve(argv[0], args, variables);
+}
 
 #endif

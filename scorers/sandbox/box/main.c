@@ -70,8 +70,7 @@ static bool do_test(bx_boxd *d, const uint8_t *payload, size_t n)
     size_t n_input, n_program;
     if (!bx_get_test(&limits, &input, &n_input, &program, &n_program, payload, n))
         return false;
-    static bx_result result;
-    memset(&result, 0, sizeof result);
+    bx_result result = {.output = NULL};
     limits.flags = (limits.flags & ~(uint32_t)BX_UNSAFE) | (d->spec.limits.flags & BX_UNSAFE);
     if (d->is_open)
         bx_run_test(d, &limits, input, n_input, program, n_program, &result);

@@ -339,7 +339,7 @@ static int show(watch *w, int wait_ms)
     if ((w->limits->flags & BX_STREAM) == 0 || w->killed_us != 0 || out->n_output == w->n_shown)
         return wait_ms;
     const uint64_t now = bx_now_us();
-    if (now < w->shown_us + SHOW_MS * 1000)
+    if (now < w->shown_us + SHOW_MS * 1000ull)
         return wait_ms < SHOW_MS ? wait_ms : SHOW_MS;
     bx_out o;
     bx_begin(&o, BX_PART);
@@ -370,7 +370,7 @@ static void supervise(watch *w)
                 drain(w, i);
         if (!w->is_done && (p[0].revents & (POLLIN | POLLHUP | POLLERR)) != 0)
             hear(w);
-        if (w->is_done && w->killed_us != 0 && bx_now_us() > w->killed_us + 2 * END_MS * 1000ull)
+        if (w->is_done && w->killed_us != 0 && bx_now_us() > w->killed_us + 2000ull * END_MS)
             break; /* a pipe that nobody should hold any more */
     }
 }

@@ -65,8 +65,8 @@ static struct {
 
 bool bx_tell(int ctl, const bx_note *note, int fd)
 {
-    /* sendmsg takes what it only reads as a plain pointer */
-    struct iovec io = {.iov_base = (void *)(uintptr_t)note, .iov_len = sizeof *note};
+    bx_note sent = *note; /* sendmsg takes what it only reads as a plain pointer */
+    struct iovec io = {.iov_base = &sent, .iov_len = sizeof sent};
     struct msghdr m = {.msg_iov = &io, .msg_iovlen = 1};
     union {
         struct cmsghdr head;
@@ -106,11 +106,9 @@ static uint64_t now_us(void)
 uint64_t bx_waited_us(const char *path, uint64_t all_cpu_us)
 {
     char name[80], text[96];
-    const size_t at = strlen(path);
-    if (at + sizeof "/schedstat" > sizeof name)
+    if (strlen(path) + sizeof "/schedstat" > sizeof name)
         return 0;
-    memcpy(name, path, at);
-    memcpy(name + at, "/schedstat", sizeof "/schedstat");
+    (void)stpcpy(stpcpy(name, path), "/schedstat");
     const int fd = open(name, O_RDONLY | O_CLOEXEC);
     const ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : 0;
     if (fd >= 0)
@@ -188,8 +186,9 @@ static void drop_privilege(void)
 
 static void load_filter(void)
 {
-    struct sock_fprog program = {.len = (unsigned short)server.setup->n_filter,
-                                 .filter = (struct sock_filter *)(uintptr_t)server.setup->filter};
+    const struct sock_filter *filter = server.setup->filter; /* the call takes it without const */
+    struct sock_fprog program = {.len = (unsigned short)server.setup->n_filter};
+    memcpy(&program.filter, &filter, sizeof filter);
     if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &program) !=
         0)
         give_up(BX_STEP_FILTER);
@@ -212,7 +211,7 @@ static void default_signals(void)
         (void)sigaction(i, &plain, NULL);
     sigset_t none;
     (void)sigemptyset(&none);
-    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
 static _Noreturn void become_program(void)
@@ -243,8 +242,7 @@ static _Noreturn void become_program(void)
     if (close_range(3, ~0u, CLOSE_RANGE_CLOEXEC) != 0)
         give_up(BX_STEP_DESCRIPTORS);
     load_filter();
-    (void)execve(server.argv[0], (char *const *)(uintptr_t)server.argv,
-                 (char *const *)(uintptr_t)bx_environment);
+    bx_execve(server.argv, bx_environment);
     give_up(BX_STEP_EXEC);
 }
 
