@@ -42,8 +42,9 @@ static const char builtin_script[] = "{\"default\":{\"text\":\"The answer is ({l
 typedef struct null_job {
     const as_request *request;
     int64_t submitted_ns, due_ns;
-    int64_t first_ns;       /* of the first piece, 0: none yet */
-    as_str reasoning, text; /* malloc'ed in one; NULL until the first piece */
+    int64_t first_ns; /* of the first piece, 0: none yet */
+    char *bytes;      /* reasoning, then text; NULL until the first piece */
+    as_str reasoning, text;
     size_t n_sent_reasoning, n_sent_text;
     as_finish finish;
     bool is_cancelled;
@@ -243,6 +244,7 @@ static bool prepare_text(null_backend *be, null_job *job)
     if (reasoning.n != 0)
         memcpy(copy, reasoning.p, reasoning.n);
     memcpy(copy + reasoning.n, text.p, text.n);
+    job->bytes = copy;
     job->reasoning = (as_str){copy, reasoning.n};
     job->text = (as_str){copy + reasoning.n, text.n};
     return true;
@@ -377,7 +379,7 @@ static as_code null_poll(be_backend *base, int wait_ms, be_done done, void *user
         answer(be, &job, &r);
         done(user, job.request, &r); /* may submit again: jobs may have moved */
         as_arena_rewind(&be->scratch, mark);
-        free((char *)(uintptr_t)job.reasoning.p);
+        free(job.bytes);
     }
     return AS_OK;
 }
@@ -465,7 +467,7 @@ static void null_close(be_backend *base)
     as_buf_release(&be->script_text);
     as_buf_release(&be->reply);
     for (size_t i = 0; i < be->n_jobs; i++)
-        free((char *)(uintptr_t)be->jobs[i].reasoning.p);
+        free(be->jobs[i].bytes);
     as_arena_release(&be->scratch);
     free(be->jobs);
     free(be);

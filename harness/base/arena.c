@@ -152,8 +152,3 @@ as_str as_arena_printf(as_arena *a, const char *fmt, ...)
     va_end(again);
     return out;
 }
-
-as_code as_nomem(as_err *err)
-{
-    return as_fail(err, AS_NOMEM, "out of memory, or a size limit was reached");
-}

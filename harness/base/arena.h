@@ -44,7 +44,10 @@ as_str as_arena_printf(as_arena *a, const char *fmt, ...) AS_PRINTF(2, 3);
 #define as_new(a, type, n)                                                                         \
     ((type *)as_arena_alloc_n((a), (size_t)(n), sizeof(type), _Alignof(type)))
 
-as_code as_nomem(as_err *err);
+static inline as_code as_nomem(as_err *err)
+{
+    return as_fail(err, AS_NOMEM, "out of memory, or a size limit was reached");
+}
 
 void as_arena_fail_after(size_t n);
 

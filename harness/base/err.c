@@ -25,7 +25,7 @@ static void put_text(as_err *err, const char *fmt, va_list ap)
         mark_cut(err->text, sizeof err->text);
 }
 
-as_code as_fail(as_err *err, as_code code, const char *fmt, ...)
+as_code(as_fail)(as_err *err, as_code code, const char *fmt, ...)
 {
     if (err != NULL) {
         err->code = code;
@@ -38,7 +38,7 @@ as_code as_fail(as_err *err, as_code code, const char *fmt, ...)
     return code;
 }
 
-as_code as_fail_sys(as_err *err, const char *fmt, ...)
+as_code(as_fail_sys)(as_err *err, const char *fmt, ...)
 {
     const int sys = errno;
     if (err != NULL) {

@@ -90,21 +90,21 @@ as_sha256 as_sha256_end(as_sha256_state *h)
 void as_sha256_hex(char hex[AS_SHA256_HEX], const as_sha256 *h)
 {
     static const char digits[] = "0123456789abcdef";
-    for (int i = 0; i < AS_SHA256_BYTES; i++) {
-        hex[2 * i] = digits[h->b[i] >> 4];
-        hex[2 * i + 1] = digits[h->b[i] & 15];
+    for (size_t i = 0; i < AS_SHA256_BYTES; i++) {
+        hex[i * 2] = digits[h->b[i] >> 4];
+        hex[i * 2 + 1] = digits[h->b[i] & 15];
     }
     hex[AS_SHA256_HEX - 1] = '\0';
 }
 
 bool as_sha256_parse(as_sha256 *out, as_str hex)
 {
-    if (hex.n != 2 * AS_SHA256_BYTES)
+    if (hex.n != AS_SHA256_HEX - 1)
         return false;
     as_sha256 h;
-    for (int i = 0; i < AS_SHA256_BYTES; i++) {
-        const int hi = as_hex_digit(hex.p[2 * i]);
-        const int lo = as_hex_digit(hex.p[2 * i + 1]);
+    for (size_t i = 0; i < AS_SHA256_BYTES; i++) {
+        const int hi = as_hex_digit(hex.p[i * 2]);
+        const int lo = as_hex_digit(hex.p[i * 2 + 1]);
         if (hi < 0 || lo < 0)
             return false;
         h.b[i] = (uint8_t)(hi << 4 | lo);

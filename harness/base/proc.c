@@ -29,7 +29,8 @@ static as_code start(const char *const *argv, const char *dir, int pipes[2][2], 
         rc = posix_spawn_file_actions_addchdir_np(&actions, dir);
     if (rc == 0) {
         /* posix_spawnp takes char *const[] for historical reasons and does not write to it. */
-        char *const *args = (char *const *)(uintptr_t)argv;
+        char *const *args = NULL;
+        memcpy(&args, &argv, sizeof args);
         rc = posix_spawnp(pid, argv[0], &actions, NULL, args, environ);
     }
     (void)posix_spawn_file_actions_destroy(&actions);

@@ -85,9 +85,9 @@ as_code as_regex_find(as_regex *re, as_str text, size_t from, as_match *out, boo
     *out = (as_match){.start = at[0], .end = at[1]};
     const uint32_t pairs = pcre2_get_ovector_count(re->data);
     out->n_groups = (int)(pairs < AS_RE_GROUPS ? pairs : AS_RE_GROUPS);
-    for (int i = 0; i < out->n_groups; i++) {
-        const size_t a = at[2 * i];
-        const size_t b = at[2 * i + 1];
+    for (int i = 0; i < out->n_groups; i++, at += 2) {
+        const size_t a = at[0];
+        const size_t b = at[1];
         if (i < rc && a != PCRE2_UNSET && b >= a)
             out->group[i] = (as_str){p + a, b - a};
     }

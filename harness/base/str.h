@@ -34,6 +34,12 @@ static inline as_str as_str_of(const char *z)
     return (as_str){z, z != NULL ? strlen(z) : 0};
 }
 
+/* Whether c is one of the characters of the set; NUL never is. */
+static inline bool as_is_one_of(char c, const char *set)
+{
+    return c != '\0' && strchr(set, c) != NULL;
+}
+
 static inline bool as_str_is_set(as_str s)
 {
     return s.p != NULL;

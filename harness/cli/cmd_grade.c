@@ -186,7 +186,7 @@ static as_code grade_cell(as_str cell, as_jw *w, as_err *err)
 /* What a case is, its fields tell: "inputs" a program, "text" an answer, "encoded" a cell. */
 static as_code grade_fields(grade *g, const fields *f, as_jw *w, as_arena *scratch, as_err *err)
 {
-    as_str text;
+    as_str text = {0};
     if (f->inputs.n != 0)
         return grade_program(g, f, w, scratch, err);
     if (f->encoded.n != 0) {

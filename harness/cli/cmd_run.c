@@ -428,6 +428,7 @@ static as_code run_all(const run_flags *f, cli_env *env, int *code, as_err *err)
     return c;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): a table of flags */
 int cmd_run(cli_env *env, int argc, char **argv)
 {
     run_flags f = {

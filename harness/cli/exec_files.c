@@ -301,7 +301,7 @@ as_code exec_manifest(sb_pool *pool, const char *path, bool want_fresh, cli_env 
     entry *entries = NULL;
     size_t n = 0;
     AS_TRY(read_manifest(&entries, &n, path, env->keep, err));
-    pending queue[AHEAD];
+    pending queue[AHEAD] = {{0}};
     size_t head = 0, held = 0, i = 0;
     int64_t run = 0;
     as_code c = AS_OK;
@@ -309,6 +309,7 @@ as_code exec_manifest(sb_pool *pool, const char *path, bool want_fresh, cli_env 
         if (c == AS_OK && *env->cancel != 0) {
             sb_cancel(pool);
             c = as_fail(err, AS_CANCELLED, "interrupted");
+            continue; /* nothing may have been submitted */
         }
         if (c == AS_OK && i < n && held < AHEAD) {
             pending *p = &queue[(head + held) % AHEAD];

@@ -590,9 +590,8 @@ static void look_over(sv_conn *c, int64_t now)
     const int64_t in_state_ms = (now - c->since_ns) / 1000000;
     if (sv_unsent(c) != 0 && (now - c->progress_ns) / 1000000 > o->send_ms)
         client_left(c);
-    else if (c->state == LINGER && !c->cut_when_sent && in_state_ms > LINGER_MS)
-        kill_conn(c);
-    else if (is_idle(c) && (in_state_ms > o->idle_ms || c->server->is_draining))
+    else if ((c->state == LINGER && !c->cut_when_sent && in_state_ms > LINGER_MS) ||
+             (is_idle(c) && (in_state_ms > o->idle_ms || c->server->is_draining)))
         kill_conn(c);
     else if ((c->state == READ_BODY || (c->state == READ_HEAD && c->is_reading)) &&
              in_state_ms > o->request_ms)
@@ -637,12 +636,15 @@ static as_code listen_on(sv_http *s, as_err *err)
         return as_fail_sys(err, "%s port %d: cannot listen (is the port in use? --port 0 chooses)",
                            s->o.host, s->o.port);
     evconnlistener_set_error_cb(s->listener, on_accept_error);
-    struct sockaddr_storage bound = {0};
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } bound = {.v6 = {0}};
     socklen_t bound_len = sizeof bound;
-    if (getsockname(evconnlistener_get_fd(s->listener), (struct sockaddr *)&bound, &bound_len) != 0)
+    if (getsockname(evconnlistener_get_fd(s->listener), &bound.any, &bound_len) != 0)
         return as_fail_sys(err, "%s", s->o.host);
-    s->port = ntohs(bound.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)&bound)->sin6_port
-                                                : ((struct sockaddr_in *)&bound)->sin_port);
+    s->port = ntohs(bound.any.sa_family == AF_INET6 ? bound.v6.sin6_port : bound.v4.sin_port);
     return AS_OK;
 }
 
@@ -659,7 +661,7 @@ as_code sv_http_open(sv_http **out, struct event_base *base, const sv_http_optio
     as_code c = listen_on(s, err);
     if (c == AS_OK) {
         s->sweep = event_new(base, -1, EV_PERSIST, on_sweep, s);
-        const struct timeval every = {.tv_usec = SWEEP_MS * 1000};
+        const struct timeval every = {.tv_usec = SWEEP_MS * 1000L};
         if (s->sweep == NULL || event_add(s->sweep, &every) != 0)
             c = as_nomem(err);
     }

@@ -655,7 +655,7 @@ static as_code open_mock(mock *m, as_err *err)
     }
     m->resume = event_new(m->base, -1, 0, on_resume, m);
     m->look = event_new(m->base, -1, EV_PERSIST, on_look, m);
-    const struct timeval every = {.tv_usec = STOP_LOOK_MS * 1000};
+    const struct timeval every = {.tv_usec = STOP_LOOK_MS * 1000L};
     if (m->resume == NULL || m->look == NULL || event_add(m->look, &every) != 0)
         return as_nomem(err);
     return sv_http_open(&m->http, m->base, &http, err);
@@ -663,8 +663,10 @@ static as_code open_mock(mock *m, as_err *err)
 
 static void close_mock(mock *m)
 {
-    while (m->shows != NULL)
-        end_show(m->shows);
+    for (performance *s = m->shows, *next = NULL; s != NULL; s = next) {
+        next = s->next;
+        end_show(s);
+    }
     sv_http_close(m->http);
     if (m->resume != NULL)
         event_free(m->resume);

@@ -541,10 +541,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
         sv_worker_cancel_all(s->worker);
     }
     const bool is_sent = sv_http_count(s->http)->open == 0;
-    if (s->n_tasks == 0 && (is_sent || ms > s->o->grace_ms + 2000))
+    const bool is_done = s->n_tasks == 0 && (is_sent || ms > s->o->grace_ms + 2000);
+    if (is_done || ms > s->o->grace_ms + 10000) /* the worker's close waits for the backend */
         (void)event_base_loopbreak(s->base);
-    else if (ms > s->o->grace_ms + 10000)
-        (void)event_base_loopbreak(s->base); /* the worker's close waits for the backend */
 }
 
 static bool is_loopback(const char *host)
@@ -592,7 +591,7 @@ static as_code open_loop(server *s, as_err *err)
         return as_fail_sys(err, "serve: no event loop");
     s->wake = event_new(s->base, s->wake_fd, EV_READ | EV_PERSIST, on_wake, s);
     s->look = event_new(s->base, -1, EV_PERSIST, on_look, s);
-    const struct timeval every = {.tv_usec = LOOK_MS * 1000};
+    const struct timeval every = {.tv_usec = LOOK_MS * 1000L};
     if (s->wake == NULL || s->look == NULL || event_add(s->wake, NULL) != 0 ||
         event_add(s->look, &every) != 0)
         return as_nomem(err);

@@ -1,5 +1,6 @@
 #include "serve/serve_write.h"
 
+#include <assert.h>
 #include <stdio.h>
 
 static const char *finish_word(as_finish f)
@@ -219,6 +220,7 @@ static as_str first_token_text(const sv_part *p, char z[32])
 {
     if (p->begins_with_bos)
         return AS_STR("<bos>");
+    assert(p->ids != NULL); /* asked for with an echo alone, whose prompt has been tokenised */
     (void)snprintf(z, 32, "token_id:%d", (int)p->ids[0]);
     return as_str_of(z);
 }

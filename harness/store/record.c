@@ -48,6 +48,13 @@ static size_t gaps_to_keep(const db_record *r)
     return n <= 0 ? 0 : n < DB_MAX_GAPS ? (size_t)n : (size_t)DB_MAX_GAPS;
 }
 
+static int by_size(const void *a, const void *b)
+{
+    const int64_t x = *(const int64_t *)a;
+    const int64_t y = *(const int64_t *)b;
+    return (x > y) - (x < y);
+}
+
 enum { EXEC_TEXTS = 8 };
 
 static void texts_of_exec(as_exec *e, as_str *out[EXEC_TEXTS])
@@ -115,8 +122,10 @@ db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *
     int64_t *gaps = (int64_t *)(tries + n_tries);
     as_exec *execs = (as_exec *)(gaps + n_gaps);
     char *at = (char *)(execs + n_execs);
-    if (n_gaps != 0)
+    if (n_gaps != 0) {
         memcpy(gaps, r.response.gaps_ns, n_gaps * sizeof *gaps);
+        qsort(gaps, n_gaps, sizeof *gaps, by_size);
+    }
     for (int i = 0; i < n_texts; i++)
         at = move_text(texts[i], at);
     for (size_t i = 0; i < n_tries; i++) {

@@ -196,7 +196,7 @@ struct db_job {
     bool is_done;
 };
 
-/* answer: NULL, or the answer in packed form, which is copied instead.
+/* answer: NULL, or the answer in packed form, which is copied instead. The copy's gaps are sorted.
  * One block of memory for the record and all its texts; free() frees all. NULL: out of memory. */
 db_job *db_job_copy(const db_record *record, db_job_kind kind, const db_packed *answer);
 

@@ -79,7 +79,8 @@ static int spawn(pid_t *pid, const char *const *argv, int pipes[3][2])
         rc = posix_spawn_file_actions_adddup2(&actions, pipes[2][1], STDERR_FILENO);
     if (rc == 0) {
         /* posix_spawnp takes char *const[] for historical reasons and does not write to it. */
-        char *const *args = (char *const *)(uintptr_t)argv;
+        char *const *args = NULL;
+        memcpy(&args, &argv, sizeof args);
         rc = posix_spawnp(pid, argv[0], &actions, &attr, args, environ);
     }
     (void)posix_spawnattr_destroy(&attr);

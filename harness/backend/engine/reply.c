@@ -52,7 +52,7 @@ static as_code note_logprob(const engine_backend *be, job *j, const float *logit
         return as_nomem(err);
     j->logprobs = p;
     const int n_vocab = g4_model_info(be->model)->n_vocab;
-    int32_t ids[MAX_TOP];
+    int32_t ids[MAX_TOP] = {0};
     const int wanted = n_top < 1 ? 1 : n_top < MAX_TOP ? n_top : MAX_TOP;
     const int n = likeliest(logits, n_vocab, wanted, ids);
     as_token *top = as_new(&j->keep, as_token, (size_t)n);

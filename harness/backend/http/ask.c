@@ -106,9 +106,7 @@ static as_code models_read(ht_driver *d, const as_json *models, as_err *err)
     const as_json *chosen = NULL;
     for (const as_json *m = as_json_first(data); m != NULL; m = as_json_next(m)) {
         const as_str id = json_text(m, "id");
-        if (d->model.n == 0 && chosen == NULL)
-            chosen = m;
-        else if (as_str_eq(id, d->model))
+        if (d->model.n == 0 ? chosen == NULL : as_str_eq(id, d->model))
             chosen = m;
     }
     d->lists_models = as_json_first(data) != NULL;

@@ -236,7 +236,7 @@ const be_info *ht_info(const be_backend *be);
 as_code ht_submit(be_backend *be, const as_request *rq, as_err *err);
 as_code ht_poll(be_backend *be, int wait_ms, be_done done, void *user, as_err *err);
 void ht_cancel(be_backend *be);
-void ht_cancel_one(be_backend *be, uint64_t job);
+void ht_cancel_one(be_backend *be, uint64_t id);
 as_code ht_prepare(be_backend *be, int max_total_tokens, int concurrency, as_err *err);
 as_code ht_tokenize(be_backend *be, as_str text, bool is_prompt, int32_t **ids, int *n,
                     as_arena *keep, as_err *err);

@@ -133,7 +133,7 @@ static void read_score(ht_job *job, const as_json *reply)
     if (list == NULL)
         list = as_json_get(reply, "prompt_logprobs");
     const as_json *p = as_json_first(list);
-    if (as_json_count(list) != (size_t)(s->n_context + s->n)) {
+    if (as_json_count(list) != (size_t)s->n_context + (size_t)s->n) {
         ht_job_fail(job, AS_ERROR_PROTOCOL, "\"prompt_logprobs\" has %zu entries for %d tokens",
                     as_json_count(list), s->n_context + s->n);
         return;

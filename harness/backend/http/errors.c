@@ -84,7 +84,7 @@ typedef struct fields {
 static bool has_words(as_str text, const char *words)
 {
     const size_t n = strlen(words);
-    for (size_t i = 0; i + n <= text.n; i++)
+    for (size_t i = 0; text.p != NULL && i + n <= text.n; i++)
         if (strncasecmp(text.p + i, words, n) == 0)
             return true;
     return false;

@@ -121,7 +121,7 @@ int64_t ht_http_date(as_str text)
             month = i + 1;
     if (month == 0 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 || year < 1970)
         return -1;
-    return days_since_1970(year, month, day) * 86400 + hour * 3600 + minute * 60 + second;
+    return ((days_since_1970(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
 }
 
 static int64_t retry_after_ms(as_str value, int64_t wall_ns)

@@ -89,6 +89,7 @@ void ht_headers_free(ht_headers *list)
 /* ---- libcurl's callbacks ------------------------------------------------------------------------
  */
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's type */
 static size_t on_header(char *p, size_t size, size_t n, void *user)
 {
     ht_call *call = user;
@@ -109,6 +110,7 @@ static size_t on_header(char *p, size_t size, size_t n, void *user)
     return line.n;
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): libcurl's type */
 static size_t on_write(char *p, size_t size, size_t n, void *user)
 {
     const int64_t now = as_now_ns(); /* first of all: this is the time of the tokens inside */

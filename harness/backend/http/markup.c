@@ -49,6 +49,26 @@ static size_t held_tail(as_str s, as_str mark)
     return 0;
 }
 
+/* Into the block whose mark begins the text, or on to the text; false when more bytes are needed. */
+static bool open_block(ht_markup *m)
+{
+    const as_str s = skip_spaces(as_buf_str(&m->held));
+    bool may_begin = s.n == 0;
+    for (int i = 0; i < N_BLOCKS; i++) {
+        if (as_str_starts(s, blocks[i].open)) {
+            as_buf_drop(&m->held, m->held.n - s.n + blocks[i].open.n);
+            m->kind = i;
+            m->state = HT_MARKUP_INSIDE;
+            return true;
+        }
+        may_begin |= as_str_starts(blocks[i].open, s);
+    }
+    if (may_begin)
+        return false;
+    m->state = HT_MARKUP_TEXT;
+    return true;
+}
+
 /* One step over what is held; false when more bytes are needed, or nothing is left to do. */
 static bool step(ht_markup *m, as_buf *answer, as_buf *reasoning, as_code *c)
 {
@@ -61,23 +81,8 @@ static bool step(ht_markup *m, as_buf *answer, as_buf *reasoning, as_code *c)
             as_buf_drop(&m->held, m->prefill.n);
         m->state = m->is_split ? HT_MARKUP_START : HT_MARKUP_TEXT;
         return true;
-    case HT_MARKUP_START: {
-        const as_str s = skip_spaces(held);
-        bool may_begin = s.n == 0;
-        for (int i = 0; i < N_BLOCKS; i++) {
-            if (as_str_starts(s, blocks[i].open)) {
-                as_buf_drop(&m->held, held.n - s.n + blocks[i].open.n);
-                m->kind = i;
-                m->state = HT_MARKUP_INSIDE;
-                return true;
-            }
-            may_begin |= as_str_starts(blocks[i].open, s);
-        }
-        if (may_begin)
-            return false;
-        m->state = HT_MARKUP_TEXT;
-        return true;
-    }
+    case HT_MARKUP_START:
+        return open_block(m);
     case HT_MARKUP_INSIDE: {
         const as_str close = blocks[m->kind].close;
         const size_t at = as_str_find(held, close);

@@ -22,6 +22,6 @@ as_code ht_score_text(ht_job *job, as_str *out, as_err *err);
 /* The reply to RENDER. */
 void ht_score_rendered(ht_job *job, as_str prompt);
 /* The reply to CONTEXT or ALL: an array of ids. Sets the next step, or fails the job. */
-void ht_score_tokens(ht_job *job, const as_json *ids);
+void ht_score_tokens(ht_job *job, const as_json *array);
 
 #endif
