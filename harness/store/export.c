@@ -55,7 +55,7 @@ static bool is_of_time(const char *column)
 {
     static const char *const names[] = {"created",    "finished",      "session",  "argv",
                                         "n_pieces",   "cached_tokens", "endpoint", "n_runs",
-                                        "peak_bytes", "output_bytes"};
+                                        "peak_bytes", "output_bytes",  "errors"};
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
         if (strcmp(column, names[i]) == 0)
             return true;

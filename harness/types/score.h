@@ -29,7 +29,7 @@ typedef struct as_exec {
     int first_test, n_tests; /* the tests it was given, the first is 1; a compiler has none */
     as_str codes;            /* JSON: what came of its tests, as far as it got: [1,1,-2] */
     as_str verdict, detail;  /* of its tests together: "accepted", "time_limit", … */
-    int exit_code;           /* -1: it did not end by itself, or a signal ended it */
+    int exit_code;           /* -1: a signal ended it, or it was ended, once a test was wrong too */
     int term_signal;         /* 0: none */
     int64_t cpu_us, wall_us, peak_bytes, output_bytes;
     int n_runs;                    /* above 1: run again near the time limit */

@@ -166,8 +166,12 @@ static as_code read_records(sc_lcb_result *out, const sc_lcb_job *job, const sb_
         AS_TRY(compare_record(out, job, i == to ? job->n : i, &rec, &is_one, arena, err));
         if (!is_one)
             break;
-        if (out->codes[out->n_codes - 1] != 1)
+        if (out->codes[out->n_codes - 1] != 1) {
+            /* How it went on behind a wrong test is chance: it may have been ended. */
+            out->execs.of[out->execs.n - 1].exit_code = -1;
+            out->execs.of[out->execs.n - 1].term_signal = 0;
             return AS_OK;
+        }
     }
     /* The process is gone without its last word. */
     out->n_codes = 0;

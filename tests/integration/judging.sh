@@ -46,7 +46,7 @@ set -- $(printf '%s' "$told" | grep -o '[0-9]*')
 grep -q '"kind":"run","first_test":1,"n_tests":6,"codes":"\[-2\]","verdict":"wrong_answer"' "$work/b" || fail "exec: $(grep -m1 '"table":"exec"' "$work/b")"
 grep -q '"table":"box".*"sandbox":"namespaces.*"tool_sha256":"[0-9a-f]\{64\}"' "$work/b" || fail "box: $(grep '"table":"box"' "$work/b")"
 assay show last own_lamps --db "$work/four.db" >"$work/out" || fail "show"
-grep -q '^1-6 *wrong_answer *exit 0 ' "$work/out" && grep -q '^sandbox namespaces.*Python 3' "$work/out" || fail "show: $(tail -5 "$work/out")"
+grep -q '^1-6 *wrong_answer *stopped ' "$work/out" && grep -q '^sandbox namespaces.*Python 3' "$work/out" || fail "show: $(tail -5 "$work/out")"
 cp "$work/b" "$work/before"
 assay score last --db "$work/four.db" >"$work/out" 2>"$work/err" || fail "score: $(cat "$work/err")"
 grep -q ' 0 verdicts or predictions changed' "$work/err" || fail "score: $(cat "$work/err")"
