@@ -462,7 +462,12 @@ static void no_rows_and_failed_rows(void **state)
     assert_true(isnan(metric(s.metrics, s.n_metrics, "save_res")));
     const as_result rows[] = {
         {.item = AS_STR("1"), .group = AS_STR("law"), .score = {.verdict = AS_ERROR}},
-        {.item = AS_STR("2"), .score = {AS_RIGHT, 3, 1, AS_STR("B"), AS_STR("B"), AS_STR("")}},
+        {.item = AS_STR("2"),
+         .score = {.verdict = AS_RIGHT,
+                   .rule = 3,
+                   .value = 1,
+                   .prediction = AS_STR("B"),
+                   .target = AS_STR("B")}},
     };
     assert_int_equal(su_mmlu_pro.summarise(NULL, rows, COUNT(rows), &s, &arena, NULL), AS_OK);
     assert_int_equal(s.n, 1);
